@@ -1,0 +1,343 @@
+"""Campaigns, their offers and batches, and the people and places they are for."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from schemas.base import (
+    Ask,
+    AtLeastOne,
+    Count,
+    Minor,
+    Moment,
+    Name,
+    Ref,
+    Slug,
+    Wire,
+    Zone,
+    each_once,
+)
+from schemas.money import Currency
+from schemas.offers import LimitRules, PositiveMinor, Refs, Terms
+
+
+class Level(StrEnum):
+    """How much a code proves of the phone that shows it (docs/words.md)."""
+
+    SHORT_CODE = "L0"
+    STATIC = "L1"
+    ROTATING = "L2"
+    HOLDER_SIGNED = "L3"
+    CHALLENGED = "L4"
+
+
+class OfflinePolicy(StrEnum):
+    ONLINE_ONLY = "online_only"
+    STORE_BOUND = "store_bound"
+    DEVICE_QUOTA = "device_quota"
+    CAMPAIGN_ESCROW = "campaign_escrow"
+
+
+class Stops(StrEnum):
+    """What a pause or an end stops."""
+
+    ISSUING = "issuing"
+    ISSUING_AND_REDEEMING = "issuing_and_redeeming"
+
+
+class CampaignState(StrEnum):
+    """`scheduled`, `running` and `ended` by date follow from time; the others were decided."""
+
+    DRAFT = "draft"
+    IN_REVIEW = "in_review"
+    APPROVED = "approved"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    ENDED = "ended"
+    SETTLED = "settled"
+    ARCHIVED = "archived"
+
+
+class NewOperator(Ask):
+    slug: Slug
+    name: Name
+
+
+class OperatorView(Wire):
+    id: UUID
+    slug: str
+    name: str
+
+
+class ApiKeyView(Wire):
+    """Shown once: only its hash is kept."""
+
+    operator_id: UUID
+    api_key: str
+
+
+class NewMerchant(Ask):
+    name: Name
+
+
+class MerchantView(Wire):
+    id: UUID
+    name: str
+
+
+class NewStore(Ask):
+    merchant_id: UUID
+    name: Name
+    zone: Zone
+
+
+class StoreView(Wire):
+    id: UUID
+    merchant_id: UUID
+    number: int
+    name: str
+    zone: str
+
+
+class NewTerminal(Ask):
+    store_id: UUID
+    name: Name
+
+
+class TerminalView(Wire):
+    id: UUID
+    store_id: UUID
+    name: str
+
+
+class NewCustomer(Ask):
+    """A person, by the operator's own name for them and nothing else."""
+
+    ref: Ref
+    segments: Refs = Field(default=(), max_length=100)
+    has_purchased: bool = Field(default=False, strict=True)
+
+
+class NewCustomers(Ask):
+    customers: Annotated[
+        tuple[NewCustomer, ...], each_once(lambda one: one.id), each_once(lambda one: one.ref)
+    ] = Field(min_length=1, max_length=100_000)
+
+
+class CustomersView(Wire):
+    id: UUID
+    count: Count
+
+
+class CustomerView(Wire):
+    id: UUID
+    ref: str
+    segments: tuple[str, ...]
+    first_purchase_at: Moment | None
+
+
+class NewCampaign(Ask):
+    """A goal with dates and ceilings. Every ceiling is finite."""
+
+    name: Name
+    currency: Currency
+    zone: Zone
+    starts_at: Moment
+    ends_at: Moment
+    budget_minor: PositiveMinor
+    max_redemptions: AtLeastOne
+    max_issued: AtLeastOne
+    limits: LimitRules = ()
+    level: Level = Level.STATIC
+    offline: OfflinePolicy = OfflinePolicy.ONLINE_ONLY
+    freshness_seconds: Annotated[int, Field(strict=True)] = 60
+    paper_allowed: bool = Field(default=True, strict=True)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be after starts_at")
+        if self.freshness_seconds not in (15, 30, 60, 120, 300):
+            raise ValueError("freshness_seconds must be 15, 30, 60, 120 or 300")
+        if self.level is Level.ROTATING:
+            raise ValueError("level L2 needs a wallet that rotates codes; use L1, L3 or L4")
+        return self
+
+
+class CampaignView(Wire):
+    id: UUID
+    number: int
+    name: str
+    currency: str
+    zone: str
+    state: CampaignState
+    stops: Stops | None
+    starts_at: Moment
+    ends_at: Moment
+    level: Level
+    offline: OfflinePolicy
+    limits: LimitRules
+    budget_minor: Minor
+    spent_minor: Minor
+    held_minor: Minor
+    max_redemptions: Count
+    redeemed_count: Count
+    max_issued: Count
+    issued_count: Count
+
+
+class Move(StrEnum):
+    """What a person may decide about a campaign."""
+
+    SUBMIT = "submit"
+    REJECT = "reject"
+    APPROVE = "approve"
+    PAUSE = "pause"
+    RESUME = "resume"
+    END = "end"
+    ARCHIVE = "archive"
+
+
+class NewMove(Ask):
+    """Decide about a campaign: approve, pause, resume, end ..."""
+
+    campaign_id: UUID
+    move: Move
+    reason: Name
+    stops: Stops = Stops.ISSUING
+
+
+class Ceiling(StrEnum):
+    BUDGET_MINOR = "budget_minor"
+    MAX_REDEMPTIONS = "max_redemptions"
+    MAX_ISSUED = "max_issued"
+
+
+class NewCeiling(Ask):
+    """Move one of a campaign's ceilings, if it still stands where the asker believes."""
+
+    campaign_id: UUID
+    ceiling: Ceiling
+    current: Minor
+    target: PositiveMinor
+    reason: Name
+
+
+class CeilingView(Wire):
+    id: UUID
+    campaign_id: UUID
+    ceiling: Ceiling
+    previous: Minor
+    target: Minor
+    at: Moment
+
+
+class NewOffer(Ask):
+    """A first version, or with `replaces` the next one of an offer that is out already."""
+
+    campaign_id: UUID
+    terms: Terms
+    replaces: UUID | None = None
+
+
+class OfferState(StrEnum):
+    """All three follow from the record."""
+
+    DRAFT = "draft"
+    FROZEN = "frozen"
+    SUPERSEDED = "superseded"
+
+
+class OfferView(Wire):
+    id: UUID
+    campaign_id: UUID
+    version: int
+    replaces: UUID | None
+    state: OfferState
+    frozen_at: Moment | None
+    terms: Terms
+
+
+class NewTerms(Ask):
+    """Change an offer that no coupon has yet."""
+
+    offer_id: UUID
+    terms: Terms
+
+
+class NewBatch(Ask):
+    """A counted lot of one offer version."""
+
+    offer_id: UUID
+    name: Name
+    size: AtLeastOne
+    max_redemptions: AtLeastOne | None = None
+    budget_minor: PositiveMinor | None = None
+    has_short_codes: bool = Field(default=False, strict=True)
+    needs_claim: bool = Field(
+        default=False,
+        strict=True,
+        description="A coupon works only once a customer has claimed it; else for its bearer.",
+    )
+
+
+class BatchState(StrEnum):
+    """`ready`, `issuing` and `exhausted` follow from the record; the others were decided."""
+
+    READY = "ready"
+    ISSUING = "issuing"
+    EXHAUSTED = "exhausted"
+    PAUSED = "paused"
+    CLOSED = "closed"
+    REVOKED = "revoked"
+
+
+class BatchView(Wire):
+    id: UUID
+    campaign_id: UUID
+    offer_id: UUID
+    name: str
+    state: BatchState
+    size: Count
+    issued_count: Count
+    has_short_codes: bool
+    needs_claim: bool
+
+
+class BatchMove(StrEnum):
+    PAUSE = "pause"
+    RESUME = "resume"
+    CLOSE = "close"
+    REVOKE = "revoke"
+
+
+class NewBatchMove(Ask):
+    batch_id: UUID
+    move: BatchMove
+    reason: Name
+    coupons_stay_valid: bool = Field(
+        default=True, strict=True, description="With revoke: whether coupons already out work."
+    )
+
+
+class CampaignReport(Wire):
+    """What is in the record about one campaign. It counts; it explains nothing."""
+
+    campaign_id: UUID
+    name: str
+    currency: str
+    issued: Count
+    redeemed: Count
+    reversed: Count
+    rate_bp: Count
+    discount_minor: Minor
+    basket_minor: Minor
+    median_seconds_to_redeem: Count | None
+
+
+class ReportView(Wire):
+    at: Moment
+    campaigns: tuple[CampaignReport, ...]
