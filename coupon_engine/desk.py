@@ -1,0 +1,468 @@
+"""The facts of one batch of requests at the counters, gathered in as many statements as kinds.
+
+A desk is laid once for a batch. What is accepted at it changes the facts for the requests after,
+so two requests for one coupon in one batch are judged like two that came an hour apart.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from sqlmodel import Session
+
+from coupon_engine import limits
+from coupon_engine.errors import Unknown
+from coupon_engine.offers import terms_of
+from coupon_engine.validation.facts import (
+    Applied,
+    CampaignFacts,
+    Case,
+    CouponFacts,
+    CustomerFacts,
+    Discount,
+    StoreFacts,
+)
+from coupon_engine.validation.showing import Shown
+from schemas.baskets import Basket, LineDiscount
+from schemas.campaigns import CampaignState, Stops
+from schemas.offers import LimitOf, LimitRule, Terms
+from schemas.redemptions import AtCounter
+from schemas.refusals import Why
+
+LOCK_COUPONS = "FOR NO KEY UPDATE OF coupon"
+LOCK_RECEIPTS = "FOR NO KEY UPDATE OF receipt"
+
+ReceiptKey = tuple[UUID, str]
+
+
+@dataclass(slots=True)
+class OnDesk:
+    """One coupon with all that belongs to it."""
+
+    row: Row[Any]
+    facts: CouponFacts
+    campaign: CampaignFacts
+    terms: Terms
+    campaign_limits: tuple[LimitRule, ...]
+
+
+@dataclass(slots=True)
+class OpenReceipt:
+    """A basket that coupons share."""
+
+    currency: str
+    basket_hash: str
+    basket_minor: int
+    discount_minor: int
+    applied: tuple[Applied, ...]
+    is_new: bool
+    is_touched: bool = False
+
+
+class Desk:
+    """What the record says about the coupons, places, people and baskets of a batch."""
+
+    def __init__(
+        self,
+        operator_id: UUID,
+        coupons: dict[UUID, OnDesk],
+        by_code: dict[bytes, UUID],
+        stores: dict[UUID, StoreFacts],
+        terminals: set[UUID],
+        customers: dict[UUID, CustomerFacts],
+        receipts: dict[ReceiptKey, OpenReceipt],
+    ) -> None:
+        self.operator_id = operator_id
+        self.coupons = coupons
+        self.stores = stores
+        self.terminals = terminals
+        self.receipts = receipts
+        self.first_buyers: set[UUID] = set()
+        self._by_code = by_code
+        self._customers = customers
+
+    def find(self, shown: Shown) -> OnDesk | Why:
+        """Return the coupon that was shown, or why the record does not know it so."""
+        if shown.refused is not None:
+            return shown.refused
+        if shown.code_hash is not None:
+            coupon_id = self._by_code.get(shown.code_hash)
+            return self.coupons[coupon_id] if coupon_id else Why.SHORT_CODE_UNKNOWN
+        assert shown.coupon_id is not None
+        coupon = self.coupons.get(shown.coupon_id)
+        if coupon is None or coupon.row.number != shown.campaign_number:
+            return Why.COUPON_UNKNOWN
+        if coupon.row.holder_key != shown.holder_key:
+            # Bound to another phone since, or bound at all: the older code has had its day.
+            return Why.LIVE_CODE_REQUIRED if shown.holder_key is None else Why.SUPERSEDED
+        return coupon
+
+    def case(
+        self, coupon: OnDesk, ask: AtCounter, *, hold_id: UUID | None, now: datetime
+    ) -> Case:
+        """Return everything the judge may know of this request."""
+        receipt = self.receipts.get((ask.store_id, ask.order_ref)) if ask.order_ref else None
+        changed = (
+            receipt is not None
+            and ask.basket is not None
+            and receipt.basket_hash != basket_hash(ask.basket)
+        )
+        customer_id = coupon.facts.customer_id
+        return Case(
+            coupon=coupon.facts,
+            campaign=coupon.campaign,
+            offer_id=coupon.row.offer_id,
+            terms=coupon.terms,
+            store=self.stores[ask.store_id],
+            customer=self._customers.get(customer_id) if customer_id else None,
+            basket=ask.basket,
+            applied=receipt.applied if receipt else (),
+            spend_minor=ask.spend_minor,
+            hold_id=hold_id,
+            now=now,
+            has_basket_changed=changed,
+        )
+
+    def ceilings(
+        self, coupon: OnDesk, store_id: UUID, *, now: datetime
+    ) -> list[limits.Ceiling]:
+        """Return every limit that one use of this coupon at this store comes under."""
+        row, zone = coupon.row, coupon.campaign.zone
+        ceilings = [limits.of_campaign(row.campaign_id, LimitOf.REDEEM)]
+        if row.batch_is_limited:
+            ceilings.append(limits.of_batch(row.batch_id, row.campaign_id, LimitOf.REDEEM))
+        for place, owner_id, rules in (
+            ("campaign", row.campaign_id, coupon.campaign_limits),
+            ("offer", row.family_id, coupon.terms.limits),
+        ):
+            if rules:
+                ceilings += limits.of_rules(
+                    rules,
+                    LimitOf.REDEEM,
+                    place=place,
+                    owner_id=owner_id,
+                    campaign_id=row.campaign_id,
+                    store_id=store_id,
+                    customer_id=row.customer_id,
+                    zone=zone,
+                    now=now,
+                )
+        return ceilings
+
+    def accept(
+        self, coupon: OnDesk, ask: AtCounter, discount: Discount, *, redemption_id: UUID
+    ) -> None:
+        """Let what was accepted count for the requests after it."""
+        facts = coupon.facts
+        is_gift = coupon.row.balance_minor is not None
+        coupon.facts = replace(
+            facts,
+            uses_count=facts.uses_count + (not is_gift),
+            spent_minor=facts.spent_minor + (discount.minor if is_gift else 0),
+            held_by=None,
+            held_until=None,
+        )
+        customer = self._customers.get(facts.customer_id) if facts.customer_id else None
+        if customer and not customer.has_purchased:
+            self._customers[customer.id] = replace(customer, has_purchased=True)
+            self.first_buyers.add(customer.id)
+        if ask.order_ref and ask.basket:
+            self._apply(coupon, ask.order_ref, ask, ask.basket, discount, redemption_id)
+
+    def _apply(
+        self,
+        coupon: OnDesk,
+        order_ref: str,
+        ask: AtCounter,
+        basket: Basket,
+        discount: Discount,
+        redemption_id: UUID,
+    ) -> None:
+        receipt = self.receipts.setdefault(
+            (ask.store_id, order_ref),
+            OpenReceipt(
+                currency=basket.currency,
+                basket_hash=basket_hash(basket),
+                basket_minor=basket.amount_minor,
+                discount_minor=0,
+                applied=(),
+                is_new=True,
+            ),
+        )
+        conditions = coupon.terms.conditions
+        receipt.is_touched = True
+        receipt.discount_minor += discount.minor
+        receipt.applied += (
+            Applied(
+                redemption_id=redemption_id,
+                offer_id=coupon.row.offer_id,
+                exclusivity_groups=frozenset(conditions.exclusivity_groups),
+                stacking_order=conditions.stacking_order,
+                discount_minor=discount.minor,
+                lines=discount.lines,
+            ),
+        )
+
+
+def lay(
+    session: Session,
+    operator_id: UUID,
+    asks: Sequence[tuple[AtCounter, Shown]],
+    *,
+    is_locked: bool,
+) -> Desk:
+    """Gather the facts for these requests.
+
+    With `is_locked` coupons, first-time buyers and receipts are locked, in this order and by key,
+    so that nothing judged can change before it is written.
+    """
+    stores, terminals = _places(session, operator_id, [ask for ask, _ in asks])
+    rows = _coupon_rows(session, operator_id, [shown for _, shown in asks], is_locked=is_locked)
+    terms = terms_of(session, operator_id, {row.offer_id for row in rows})
+    return Desk(
+        operator_id,
+        coupons={row.id: _on_desk(row, terms[row.offer_id]) for row in rows},
+        by_code={bytes(row.code_hash): row.id for row in rows if row.code_hash},
+        stores=stores,
+        terminals=terminals,
+        customers=_customers(session, operator_id, rows, is_locked=is_locked),
+        receipts=_receipts(session, operator_id, [ask for ask, _ in asks], is_locked=is_locked),
+    )
+
+
+def found(table: Desk, ask: AtCounter, shown: Shown) -> OnDesk | Why:
+    """Return the coupon that was shown at a counter of ours.
+
+    Raises:
+        Unknown: No such store, or no such terminal in it.
+    """
+    if ask.store_id not in table.stores:
+        raise Unknown("store", ask.store_id)
+    if ask.terminal_id and ask.terminal_id not in table.terminals:
+        raise Unknown("terminal", ask.terminal_id)
+    return table.find(shown)
+
+
+def left_of(coupon: OnDesk) -> tuple[int, int | None]:
+    """Return how often the coupon still works, and what is left of a gift balance."""
+    if coupon.row.balance_minor is not None:
+        balance_minor = coupon.row.balance_minor - coupon.facts.spent_minor
+        return int(balance_minor > 0), balance_minor
+    return coupon.row.uses - coupon.facts.uses_count, None
+
+
+def basket_hash(basket: Basket) -> str:
+    """Return what tells one basket from another."""
+    return sha256(basket.model_dump_json().encode()).hexdigest()
+
+
+def applied_as_json(applied: Iterable[Applied]) -> list[dict[str, Any]]:
+    """Return the coupons of a receipt as its row keeps them."""
+    return [
+        {
+            "redemption_id": each.redemption_id,
+            "offer_id": each.offer_id,
+            "exclusivity_groups": sorted(each.exclusivity_groups),
+            "stacking_order": each.stacking_order,
+            "discount_minor": each.discount_minor,
+            "lines": lines_as_json(each.lines),
+        }
+        for each in applied
+    ]
+
+
+def applied_from_json(applied: Iterable[dict[str, Any]]) -> tuple[Applied, ...]:
+    """Undo `applied_as_json`."""
+    return tuple(
+        Applied(
+            redemption_id=UUID(each["redemption_id"]),
+            offer_id=UUID(each["offer_id"]),
+            exclusivity_groups=frozenset(each["exclusivity_groups"]),
+            stacking_order=each["stacking_order"],
+            discount_minor=each["discount_minor"],
+            lines=lines_from_json(each["lines"]),
+        )
+        for each in applied
+    )
+
+
+def lines_as_json(lines: Iterable[LineDiscount]) -> list[dict[str, int]]:
+    return [{"line": each.line, "discount_minor": each.discount_minor} for each in lines]
+
+
+def lines_from_json(lines: Iterable[dict[str, int]]) -> tuple[LineDiscount, ...]:
+    return tuple(LineDiscount(**each) for each in lines)
+
+
+def _places(
+    session: Session, operator_id: UUID, asks: Sequence[AtCounter]
+) -> tuple[dict[UUID, StoreFacts], set[UUID]]:
+    """Return the stores of these requests, and those of their terminals that stand in them."""
+    rows = session.connection().exec_driver_sql(
+        _PLACES,
+        {
+            "operator_id": operator_id,
+            "stores": list({ask.store_id for ask in asks}),
+            "terminals": list({ask.terminal_id for ask in asks if ask.terminal_id}),
+        },
+    )
+    stores: dict[UUID, StoreFacts] = {}
+    terminals: set[UUID] = set()
+    for row in rows:
+        stores[row.id] = StoreFacts(row.id, row.zone)
+        if row.terminal_id:
+            terminals.add(row.terminal_id)
+    return stores, terminals
+
+
+def _coupon_rows(
+    session: Session, operator_id: UUID, shown: Sequence[Shown], *, is_locked: bool
+) -> Sequence[Row[Any]]:
+    ids = {each.coupon_id for each in shown if each.coupon_id}
+    hashes = {each.code_hash for each in shown if each.code_hash}
+    which = "coupon.id = ANY(%(ids)s)"
+    if hashes:
+        which = f"({which} OR coupon.code_hash = ANY(%(hashes)s))"
+    return (
+        session.connection()
+        .exec_driver_sql(
+            f"{_COUPONS} AND {which} ORDER BY coupon.id {LOCK_COUPONS if is_locked else ''}",
+            {"operator_id": operator_id, "ids": list(ids), "hashes": list(hashes)},
+        )
+        .all()
+    )
+
+
+def _on_desk(row: Row[Any], terms: Terms) -> OnDesk:
+    is_gift = row.balance_minor is not None
+    facts = CouponFacts(
+        id=row.id,
+        customer_id=row.customer_id,
+        store_id=row.store_id,
+        valid_from=row.valid_from,
+        valid_until=row.valid_until,
+        uses_count=row.uses_count,
+        spent_minor=row.spent_minor if is_gift else 0,
+        is_claimed=row.customer_id is not None or not row.needs_claim,
+        is_revoked=row.revoked_at is not None,
+        held_by=row.held_by,
+        held_until=row.held_until,
+    )
+    stops_redeeming = row.stops == Stops.ISSUING_AND_REDEEMING
+    campaign = CampaignFacts(
+        id=row.campaign_id,
+        currency=row.currency,
+        zone=row.zone,
+        is_live=row.decided in _LIVE,
+        stops=Stops(row.stops) if row.stops and row.decided == CampaignState.PAUSED else None,
+        has_ended_for_good=row.decided == CampaignState.ENDED and stops_redeeming,
+        is_batch_revoked=row.batch_decided == "revoked" and not row.coupons_stay_valid,
+    )
+    rules = tuple(LimitRule.model_validate(rule) for rule in row.limits)
+    return OnDesk(row, facts, campaign, terms, rules)
+
+
+def _customers(
+    session: Session, operator_id: UUID, rows: Sequence[Row[Any]], *, is_locked: bool
+) -> dict[UUID, CustomerFacts]:
+    customers = {
+        row.customer_id: CustomerFacts(
+            row.customer_id, frozenset(row.segments), row.first_purchase_at is not None
+        )
+        for row in rows
+        if row.customer_id
+    }
+    newcomers = [each.id for each in customers.values() if not each.has_purchased]
+    if is_locked and newcomers:
+        # Only they can change by a purchase. Two first purchases at once: one of them is first.
+        for row in session.connection().exec_driver_sql(
+            _NEWCOMERS, {"operator_id": operator_id, "ids": newcomers}
+        ):
+            if row.first_purchase_at is not None:
+                customers[row.id] = replace(customers[row.id], has_purchased=True)
+    return customers
+
+
+def _receipts(
+    session: Session, operator_id: UUID, asks: Sequence[AtCounter], *, is_locked: bool
+) -> dict[ReceiptKey, OpenReceipt]:
+    wanted = sorted({(ask.store_id, ask.order_ref) for ask in asks if ask.order_ref and ask.basket})
+    if not wanted:
+        return {}
+    named = {
+        "operator_id": operator_id,
+        "stores": [store for store, _ in wanted],
+        "orders": [order for _, order in wanted],
+    }
+    connection = session.connection()
+    if is_locked:
+        connection.exec_driver_sql(_LOCK_ORDERS, named).all()
+    rows = connection.exec_driver_sql(f"{_RECEIPTS} {LOCK_RECEIPTS if is_locked else ''}", named)
+    return {
+        (row.store_id, row.order_ref): OpenReceipt(
+            currency=row.currency,
+            basket_hash=row.basket_hash,
+            basket_minor=row.basket_minor,
+            discount_minor=row.discount_minor,
+            applied=applied_from_json(row.applied),
+            is_new=False,
+        )
+        for row in rows
+    }
+
+
+_LIVE = {CampaignState.APPROVED, CampaignState.PAUSED, CampaignState.ENDED}
+
+_PLACES = """
+    SELECT store.id, store.zone, terminal.id AS terminal_id
+    FROM store LEFT JOIN terminal
+      ON terminal.operator_id = store.operator_id AND terminal.store_id = store.id
+      AND terminal.id = ANY(%(terminals)s)
+    WHERE store.operator_id = %(operator_id)s AND store.id = ANY(%(stores)s)
+"""
+_COUPONS = """
+    SELECT coupon.id, coupon.campaign_id, coupon.batch_id, coupon.offer_id, coupon.customer_id,
+           coupon.store_id, coupon.issued_at, coupon.valid_from, coupon.valid_until, coupon.uses,
+           coupon.uses_count, coupon.last_use_no, coupon.balance_minor, coupon.spent_minor,
+           coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,
+           coupon.revoked_at, coupon.position,
+           campaign.number, campaign.currency, campaign.zone, campaign.decided, campaign.stops,
+           campaign.limits, campaign.level,
+           offer.family_id,
+           batch.decided AS batch_decided, batch.coupons_stay_valid, batch.needs_claim,
+           batch.max_redemptions IS NOT NULL OR batch.budget_minor IS NOT NULL AS batch_is_limited,
+           customer.segments, customer.first_purchase_at
+    FROM coupon
+    JOIN campaign ON campaign.operator_id = coupon.operator_id
+                 AND campaign.id = coupon.campaign_id
+    JOIN offer ON offer.operator_id = coupon.operator_id AND offer.id = coupon.offer_id
+    JOIN batch ON batch.operator_id = coupon.operator_id AND batch.id = coupon.batch_id
+    LEFT JOIN customer ON customer.operator_id = coupon.operator_id
+                      AND customer.id = coupon.customer_id
+    WHERE coupon.operator_id = %(operator_id)s
+"""
+_NEWCOMERS = """
+    SELECT id, first_purchase_at FROM customer
+    WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
+    ORDER BY id FOR NO KEY UPDATE
+"""
+# A receipt that nobody has written yet cannot be locked as a row; its number can.
+_LOCK_ORDERS = """
+    SELECT pg_advisory_xact_lock(key) FROM (
+        SELECT DISTINCT hashtextextended(
+            concat_ws('/', %(operator_id)s::uuid, store_id, order_ref), 0) AS key
+        FROM unnest(%(stores)s::uuid[], %(orders)s::text[]) AS wanted (store_id, order_ref)
+        ORDER BY key
+    ) AS keys
+"""
+_RECEIPTS = """
+    SELECT receipt.* FROM receipt
+    JOIN unnest(%(stores)s::uuid[], %(orders)s::text[]) AS wanted (store_id, order_ref)
+      ON receipt.store_id = wanted.store_id AND receipt.order_ref = wanted.order_ref
+    WHERE receipt.operator_id = %(operator_id)s
+    ORDER BY receipt.store_id, receipt.order_ref
+"""

@@ -1,0 +1,325 @@
+"""Ceilings on count and money, each a row that is judged and moved only under its lock.
+
+Rows are always locked in the order of their keys. A key begins with a digit so that the row that
+most people want, the campaign's own, comes last and is held for the shortest time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from coupon_engine import bulk
+from coupon_engine.tables import HoldClaim, Limit
+from coupon_engine.validation.ceilings import LimitFacts
+from coupon_engine.validation.windows import period_start
+from schemas.base import MOST_COUNT, MOST_MINOR
+from schemas.offers import LimitOf, LimitPer, LimitRule
+
+LOCK = "FOR NO KEY UPDATE"
+
+_RANK = {LimitPer.CUSTOMER: 1, LimitPer.STORE: 3, LimitPer.ALL: 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """One limit that a request comes under, and the row it would have."""
+
+    key: str
+    rule: str
+    per: LimitPer
+    campaign_id: UUID
+    max_count: int
+    max_minor: int
+    is_new_row: bool  # made when first needed; the others were made with campaign and batch
+
+
+def campaign_key(campaign_id: UUID, of: LimitOf) -> str:
+    return f"9/{campaign_id}/{of}"
+
+
+def batch_key(batch_id: UUID, of: LimitOf) -> str:
+    return f"7/{batch_id}/{of}"
+
+
+def of_campaign(campaign_id: UUID, of: LimitOf) -> Ceiling:
+    """Return the campaign's own ceiling; its figures stand in the row alone."""
+    key = campaign_key(campaign_id, of)
+    rule = "campaign" if of is LimitOf.REDEEM else "campaign.issue"
+    return Ceiling(key, rule, LimitPer.ALL, campaign_id, 0, 0, is_new_row=False)
+
+
+def of_batch(batch_id: UUID, campaign_id: UUID, of: LimitOf) -> Ceiling:
+    rule = "batch" if of is LimitOf.REDEEM else "batch.issue"
+    return Ceiling(
+        batch_key(batch_id, of), rule, LimitPer.ALL, campaign_id, 0, 0, is_new_row=False
+    )
+
+
+def of_rules(
+    rules: Iterable[LimitRule],
+    of: LimitOf,
+    *,
+    place: str,
+    owner_id: UUID,
+    campaign_id: UUID,
+    store_id: UUID | None,
+    customer_id: UUID | None,
+    zone: str,
+    now: datetime,
+) -> list[Ceiling]:
+    """Return the ceilings that these rules put over one request.
+
+    `place` says where the rules stand, `owner_id` whose they are. A rule per customer asks nothing
+    of a coupon that nobody is known to hold.
+    """
+    who = {LimitPer.ALL: "", LimitPer.STORE: store_id, LimitPer.CUSTOMER: customer_id}
+    ceilings: list[Ceiling] = []
+    for at, rule in enumerate(rules):
+        if rule.of is not of or who[rule.per] is None:
+            continue
+        start = period_start(rule.period, now, zone)
+        key = (
+            f"{_RANK[rule.per]}/{owner_id}/{of}/{rule.per}/{who[rule.per]}"
+            f"/{rule.period}/{start or ''}"
+        )
+        ceilings.append(
+            Ceiling(
+                key=key,
+                rule=f"{place}.limits[{at}]",
+                per=rule.per,
+                campaign_id=campaign_id,
+                max_count=rule.max_count,
+                max_minor=rule.max_minor or MOST_MINOR,
+                is_new_row=True,
+            )
+        )
+    return ceilings
+
+
+def new_row(
+    operator_id: UUID, campaign_id: UUID, key: str, *, max_count: int, max_minor: int
+) -> Limit:
+    return Limit(
+        operator_id=operator_id,
+        key=key,
+        campaign_id=campaign_id,
+        max_count=max_count,
+        max_minor=max_minor,
+    )
+
+
+class Locked:
+    """The limit rows of one transaction, locked, and what it takes of them so far."""
+
+    def __init__(self, operator_id: UUID, facts: dict[str, LimitFacts]) -> None:
+        self._operator_id = operator_id
+        self._facts = facts
+        self._touched: set[str] = set()
+
+    def facts(self, ceilings: Sequence[Ceiling]) -> list[LimitFacts]:
+        """Return these ceilings as they stand now."""
+        return [
+            replace(self._facts[each.key], rule=each.rule, per=each.per) for each in ceilings
+        ]
+
+    def take(self, ceilings: Iterable[Ceiling], minor: int, *, count: int = 1) -> None:
+        """Take from each of them; the judge has said that they allow it."""
+        for each in ceilings:
+            facts = self._facts[each.key]
+            self._facts[each.key] = replace(
+                facts,
+                used_count=facts.used_count + count,
+                spent_minor=facts.spent_minor + minor,
+            )
+            self._touched.add(each.key)
+
+    def changes(self) -> bulk.Update:
+        """Return the write that moves the rows."""
+        rows = [
+            {
+                "operator_id": self._operator_id,
+                "key": key,
+                "used_count": self._facts[key].used_count,
+                "spent_minor": self._facts[key].spent_minor,
+            }
+            for key in sorted(self._touched)
+        ]
+        return bulk.Update(Limit, rows, key=("operator_id", "key"))
+
+
+def locked(
+    session: Session,
+    operator_id: UUID,
+    ceilings: Iterable[Ceiling],
+    *,
+    now: datetime,
+    beside: Sequence[UUID] = (),
+) -> Locked:
+    """Lock the rows of these ceilings in key order, making those that are new.
+
+    What open holds have claimed counts as used, except by those `beside` which this is done:
+    their own redemption is what they were kept for.
+    """
+    by_key = {each.key: each for each in ceilings}
+    _make_missing(session, operator_id, by_key.values())
+    rows = session.connection().exec_driver_sql(
+        f"{_SELECT} {LOCK}", {"operator_id": operator_id, "keys": list(by_key)}
+    )
+    facts: dict[str, LimitFacts] = {}
+    promised: list[str] = []
+    for row in rows:
+        each = by_key[row.key]
+        facts[row.key] = LimitFacts(
+            rule=each.rule,
+            per=each.per,
+            max_count=row.max_count,
+            used_count=row.used_count,
+            held_count=0,
+            max_minor=row.max_minor,
+            spent_minor=row.spent_minor,
+            held_minor=0,
+        )
+        if row.held_until is not None and row.held_until > now:
+            promised.append(row.key)
+    assert len(facts) == len(by_key), "a campaign or batch without its limit row"
+    for key, count, minor in _held(session, operator_id, promised, beside, now):
+        facts[key] = replace(facts[key], held_count=count, held_minor=minor)
+    return Locked(operator_id, facts)
+
+
+def give_back(
+    session: Session, operator_id: UUID, keys: Sequence[str], *, count: int, minor: int
+) -> None:
+    """Return what a reversed redemption took, to exactly the rows it came from."""
+    session.connection().exec_driver_sql(
+        f"{_SELECT} {LOCK}", {"operator_id": operator_id, "keys": list(keys)}
+    ).all()
+    session.connection().execute(
+        _GIVE_BACK,
+        {"operator_id": operator_id, "keys": list(keys), "count": count, "minor": minor},
+    )
+
+
+def claim(
+    session: Session,
+    operator_id: UUID,
+    hold_id: UUID,
+    ceilings: Iterable[Ceiling],
+    *,
+    minor: int,
+    expires_at: datetime,
+) -> None:
+    """Write down what an open hold keeps of each limit."""
+    keys = sorted({each.key for each in ceilings})
+    claims = [
+        {
+            "operator_id": operator_id,
+            "limit_key": key,
+            "hold_id": hold_id,
+            "minor": minor,
+            "expires_at": expires_at,
+        }
+        for key in keys
+    ]
+    bulk.write(session, bulk.Insert(HoldClaim, claims))
+    session.connection().execute(
+        _PROMISE, {"operator_id": operator_id, "keys": keys, "until": expires_at}
+    )
+
+
+def _make_missing(session: Session, operator_id: UUID, ceilings: Iterable[Ceiling]) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "operator_id": operator_id,
+            "key": each.key,
+            "campaign_id": each.campaign_id,
+            "max_count": min(each.max_count, MOST_COUNT),
+            "used_count": 0,
+            "max_minor": each.max_minor,
+            "spent_minor": 0,
+        }
+        for each in sorted(ceilings, key=lambda each: each.key)
+        if each.is_new_row
+    ]
+    bulk.write(session, bulk.Insert(Limit, rows, unless_there=True))
+
+
+def _held(
+    session: Session,
+    operator_id: UUID,
+    keys: Sequence[str],
+    own: Sequence[UUID],
+    now: datetime,
+) -> Iterable[tuple[str, int, int]]:
+    if not keys:
+        return ()
+    rows = session.connection().execute(
+        _HELD, {"operator_id": operator_id, "keys": list(keys), "own": list(own), "now": now}
+    )
+    return [(row.limit_key, row.count, int(row.minor)) for row in rows]
+
+
+def seen(
+    session: Session, operator_id: UUID, ceilings: Sequence[Ceiling], *, now: datetime
+) -> list[LimitFacts]:
+    """Return these ceilings as they stand, without a lock; a row still to be made is empty."""
+    standing = figures(session, operator_id, [each.key for each in ceilings], now=now)
+    return [
+        replace(
+            standing.get(each.key)
+            or LimitFacts(each.rule, each.per, each.max_count, 0, 0, each.max_minor, 0, 0),
+            rule=each.rule,
+            per=each.per,
+        )
+        for each in ceilings
+    ]
+
+
+def figures(
+    session: Session, operator_id: UUID, keys: Sequence[str], *, now: datetime
+) -> Mapping[str, LimitFacts]:
+    """Return limit rows as they stand, without locking them: for looking, never for judging."""
+    rows = session.connection().exec_driver_sql(
+        _SELECT, {"operator_id": operator_id, "keys": list(keys)}
+    )
+    facts = {
+        row.key: LimitFacts(
+            rule=row.key,
+            per=LimitPer.ALL,
+            max_count=row.max_count,
+            used_count=row.used_count,
+            held_count=0,
+            max_minor=row.max_minor,
+            spent_minor=row.spent_minor,
+            held_minor=0,
+        )
+        for row in rows
+    }
+    for key, count, minor in _held(session, operator_id, list(facts), [], now):
+        facts[key] = replace(facts[key], held_count=count, held_minor=minor)
+    return facts
+
+
+_SELECT = """
+    SELECT key, max_count, used_count, max_minor, spent_minor, held_until FROM limit_row
+    WHERE operator_id = %(operator_id)s AND key = ANY(%(keys)s) ORDER BY key
+"""
+_HELD = text("""
+    SELECT limit_key, count(*) AS count, sum(minor) AS minor FROM hold_claim
+    WHERE operator_id = :operator_id AND limit_key = ANY(:keys)
+      AND expires_at > :now AND hold_id <> ALL(:own)
+    GROUP BY limit_key
+""")
+_GIVE_BACK = text("""
+    UPDATE limit_row SET used_count = used_count - :count, spent_minor = spent_minor - :minor
+    WHERE operator_id = :operator_id AND key = ANY(:keys)
+""")
+_PROMISE = text("""
+    UPDATE limit_row SET held_until = greatest(held_until, :until)
+    WHERE operator_id = :operator_id AND key = ANY(:keys)
+""")

@@ -1,0 +1,530 @@
+"""The record: operators, campaigns, coupons, their uses, and what happened."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+# What happened, happened: no code, no person with the application's rights rewrites it.
+APPEND_ONLY = """
+    CREATE FUNCTION event_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'events are append-only' USING ERRCODE = 'integrity_constraint_violation';
+    END $$;
+    CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON event
+        FOR EACH ROW EXECUTE FUNCTION event_is_append_only();
+    CREATE TRIGGER append_only_whole BEFORE TRUNCATE ON event
+        FOR EACH STATEMENT EXECUTE FUNCTION event_is_append_only();
+"""
+
+
+def upgrade() -> None:
+    op.create_table(
+        "answer",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("verb", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("is_refusal", sa.Boolean(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_answer")),
+    )
+    op.create_table(
+        "event",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "data", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_event")),
+    )
+    op.create_index("ix_event_subject", "event", ["operator_id", "subject_id", "id"], unique=False)
+    op.create_table(
+        "operator",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("slug", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_operator")),
+        sa.UniqueConstraint("slug", name=op.f("uq_operator_slug")),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column(
+            "body", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("attempts", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_outbox")),
+    )
+    op.create_index("ix_outbox_due", "outbox", ["due_at"], unique=False)
+    op.create_table(
+        "api_key",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_api_key_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_api_key")),
+        sa.UniqueConstraint("id", name=op.f("uq_api_key_id")),
+    )
+    op.create_table(
+        "campaign",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("zone", sa.Text(), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided", sa.Text(), nullable=False),
+        sa.Column("stops", sa.Text(), nullable=True),
+        sa.Column("level", sa.Text(), nullable=False),
+        sa.Column("offline", sa.Text(), nullable=False),
+        sa.Column("freshness_seconds", sa.SmallInteger(), nullable=False),
+        sa.Column("paper_allowed", sa.Boolean(), nullable=False),
+        sa.Column(
+            "limits", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("shuffle_key", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("starts_at < ends_at", name=op.f("ck_campaign_window")),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_campaign_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_campaign")),
+        sa.UniqueConstraint("operator_id", "number", name=op.f("uq_campaign_operator_id_number")),
+    )
+    op.create_table(
+        "customer",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("ref", sa.Text(), nullable=False),
+        sa.Column("segments", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("first_purchase_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_customer_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_customer")),
+        sa.UniqueConstraint("operator_id", "ref", name=op.f("uq_customer_operator_id_ref")),
+    )
+    op.create_table(
+        "merchant",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_merchant_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_merchant")),
+    )
+    op.create_table(
+        "signing_key",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("kid", sa.Text(), nullable=False),
+        sa.Column("letter", sa.Text(), nullable=False),
+        sa.Column("decided", sa.Text(), nullable=False),
+        sa.Column(
+            "public_jwk", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("private_pem", sa.LargeBinary(), nullable=True),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_from", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("letter ~ '^[A-Z]$'", name=op.f("ck_signing_key_letter")),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_signing_key_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "kid", name=op.f("pk_signing_key")),
+    )
+    op.create_index(
+        "uq_signing_key_in_use",
+        "signing_key",
+        ["operator_id"],
+        unique=True,
+        postgresql_where=sa.text("decided = 'in_use'"),
+    )
+    op.create_index(
+        "uq_signing_key_letter",
+        "signing_key",
+        ["operator_id", "letter"],
+        unique=True,
+        postgresql_where=sa.text("decided <> 'retired'"),
+    )
+    op.create_table(
+        "limit_row",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(collation="C"), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("max_count", sa.BigInteger(), nullable=False),
+        sa.Column("used_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("max_minor", sa.BigInteger(), nullable=False),
+        sa.Column("spent_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("spent_minor BETWEEN 0 AND max_minor", name=op.f("ck_limit_row_money")),
+        sa.CheckConstraint("used_count BETWEEN 0 AND max_count", name=op.f("ck_limit_row_count")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "campaign_id"],
+            ["campaign.operator_id", "campaign.id"],
+            name=op.f("fk_limit_row_operator_id_campaign_id_campaign"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "key", name=op.f("pk_limit_row")),
+    )
+    op.create_index(
+        "ix_limit_row_campaign", "limit_row", ["operator_id", "campaign_id"], unique=False
+    )
+    op.create_table(
+        "offer",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("family_id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("replaces", sa.Uuid(), nullable=True),
+        sa.Column(
+            "terms", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "campaign_id"],
+            ["campaign.operator_id", "campaign.id"],
+            name=op.f("fk_offer_operator_id_campaign_id_campaign"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_offer")),
+        sa.UniqueConstraint(
+            "operator_id",
+            "family_id",
+            "version",
+            name=op.f("uq_offer_operator_id_family_id_version"),
+        ),
+    )
+    op.create_table(
+        "store",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("merchant_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("zone", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "merchant_id"],
+            ["merchant.operator_id", "merchant.id"],
+            name=op.f("fk_store_operator_id_merchant_id_merchant"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_store")),
+        sa.UniqueConstraint("operator_id", "number", name=op.f("uq_store_operator_id_number")),
+    )
+    op.create_table(
+        "batch",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("offer_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("max_redemptions", sa.BigInteger(), nullable=True),
+        sa.Column("budget_minor", sa.BigInteger(), nullable=True),
+        sa.Column("has_short_codes", sa.Boolean(), nullable=False),
+        sa.Column("needs_claim", sa.Boolean(), nullable=False),
+        sa.Column("decided", sa.Text(), nullable=False),
+        sa.Column("coupons_stay_valid", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("size > 0", name=op.f("ck_batch_size")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "campaign_id"],
+            ["campaign.operator_id", "campaign.id"],
+            name=op.f("fk_batch_operator_id_campaign_id_campaign"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "offer_id"],
+            ["offer.operator_id", "offer.id"],
+            name=op.f("fk_batch_operator_id_offer_id_offer"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_batch")),
+    )
+    op.create_table(
+        "receipt",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("order_ref", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("basket_hash", sa.Text(), nullable=False),
+        sa.Column("basket_minor", sa.BigInteger(), nullable=False),
+        sa.Column("discount_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "applied", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "discount_minor BETWEEN 0 AND basket_minor", name=op.f("ck_receipt_discount")
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "store_id"],
+            ["store.operator_id", "store.id"],
+            name=op.f("fk_receipt_operator_id_store_id_store"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "store_id", "order_ref", name=op.f("pk_receipt")),
+    )
+    op.create_table(
+        "terminal",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "store_id"],
+            ["store.operator_id", "store.id"],
+            name=op.f("fk_terminal_operator_id_store_id_store"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_terminal")),
+    )
+    op.create_table(
+        "coupon",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("offer_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=True),
+        sa.Column("store_id", sa.Uuid(), nullable=True),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("uses", sa.Integer(), nullable=False),
+        sa.Column("uses_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("last_use_no", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("balance_minor", sa.BigInteger(), nullable=True),
+        sa.Column("spent_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("holder_key", sa.LargeBinary(), nullable=True),
+        sa.Column("holder_changes", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("code_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("held_by", sa.Uuid(), nullable=True),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("octet_length(holder_key) = 33", name=op.f("ck_coupon_holder_key")),
+        sa.CheckConstraint(
+            "spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)",
+            name=op.f("ck_coupon_balance"),
+        ),
+        sa.CheckConstraint("uses_count BETWEEN 0 AND uses", name=op.f("ck_coupon_uses")),
+        sa.CheckConstraint("valid_from < valid_until", name=op.f("ck_coupon_window")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "batch_id"],
+            ["batch.operator_id", "batch.id"],
+            name=op.f("fk_coupon_operator_id_batch_id_batch"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_coupon")),
+        sa.UniqueConstraint(
+            "operator_id",
+            "campaign_id",
+            "position",
+            name=op.f("uq_coupon_operator_id_campaign_id_position"),
+        ),
+    )
+    op.create_index("ix_coupon_batch", "coupon", ["operator_id", "batch_id", "id"], unique=False)
+    op.create_index(
+        "ix_coupon_customer", "coupon", ["operator_id", "customer_id", "issued_at"], unique=False
+    )
+    op.create_index(
+        "uq_coupon_code_hash",
+        "coupon",
+        ["operator_id", "code_hash"],
+        unique=True,
+        postgresql_where=sa.text("code_hash IS NOT NULL"),
+    )
+    op.create_table(
+        "hold",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("coupon_id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("discount_minor", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "lines", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "coupon_id"],
+            ["coupon.operator_id", "coupon.id"],
+            name=op.f("fk_hold_operator_id_coupon_id_coupon"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_hold")),
+    )
+    op.create_table(
+        "redemption",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("coupon_id", sa.Uuid(), nullable=False),
+        sa.Column("use_no", sa.Integer(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=False),
+        sa.Column("offer_id", sa.Uuid(), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=True),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=True),
+        sa.Column("cashier", sa.Text(), nullable=True),
+        sa.Column("order_ref", sa.Text(), nullable=True),
+        sa.Column("hold_id", sa.Uuid(), nullable=True),
+        sa.Column("redeemed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("undo_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("decided", sa.Text(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("basket_minor", sa.BigInteger(), nullable=False),
+        sa.Column("discount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("reversed_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("reversed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "lines", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("limit_keys", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("evidence", sa.Text(), nullable=True),
+        sa.CheckConstraint("discount_minor > 0", name=op.f("ck_redemption_discount")),
+        sa.CheckConstraint(
+            "reversed_minor BETWEEN 0 AND discount_minor", name=op.f("ck_redemption_reversed")
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "coupon_id"],
+            ["coupon.operator_id", "coupon.id"],
+            name=op.f("fk_redemption_operator_id_coupon_id_coupon"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "store_id"],
+            ["store.operator_id", "store.id"],
+            name=op.f("fk_redemption_operator_id_store_id_store"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_redemption")),
+        sa.UniqueConstraint(
+            "operator_id",
+            "coupon_id",
+            "use_no",
+            name=op.f("uq_redemption_operator_id_coupon_id_use_no"),
+        ),
+    )
+    op.create_index(
+        "ix_redemption_campaign",
+        "redemption",
+        ["operator_id", "campaign_id", "redeemed_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_redemption_store",
+        "redemption",
+        ["operator_id", "store_id", "redeemed_at"],
+        unique=False,
+    )
+    op.create_table(
+        "hold_claim",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("limit_key", sa.Text(), nullable=False),
+        sa.Column("hold_id", sa.Uuid(), nullable=False),
+        sa.Column("minor", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "hold_id"],
+            ["hold.operator_id", "hold.id"],
+            name=op.f("fk_hold_claim_operator_id_hold_id_hold"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "limit_key", "hold_id", name=op.f("pk_hold_claim")),
+    )
+    op.create_table(
+        "reversal",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("redemption_id", sa.Uuid(), nullable=False),
+        sa.Column("reversed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("cashier", sa.Text(), nullable=True),
+        sa.Column(
+            "lines", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("discount_minor", sa.BigInteger(), nullable=False),
+        sa.Column("is_whole", sa.Boolean(), nullable=False),
+        sa.CheckConstraint("discount_minor > 0", name=op.f("ck_reversal_discount")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "redemption_id"],
+            ["redemption.operator_id", "redemption.id"],
+            name=op.f("fk_reversal_operator_id_redemption_id_redemption"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_reversal")),
+    )
+    op.create_index(
+        "ix_reversal_redemption", "reversal", ["operator_id", "redemption_id"], unique=False
+    )
+    op.execute(APPEND_ONLY)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_reversal_redemption", table_name="reversal")
+    op.drop_table("reversal")
+    op.drop_table("hold_claim")
+    op.drop_index("ix_redemption_store", table_name="redemption")
+    op.drop_index("ix_redemption_campaign", table_name="redemption")
+    op.drop_table("redemption")
+    op.drop_table("hold")
+    op.drop_index(
+        "uq_coupon_code_hash",
+        table_name="coupon",
+        postgresql_where=sa.text("code_hash IS NOT NULL"),
+    )
+    op.drop_index("ix_coupon_customer", table_name="coupon")
+    op.drop_index("ix_coupon_batch", table_name="coupon")
+    op.drop_table("coupon")
+    op.drop_table("terminal")
+    op.drop_table("receipt")
+    op.drop_table("batch")
+    op.drop_table("store")
+    op.drop_table("offer")
+    op.drop_index("ix_limit_row_campaign", table_name="limit_row")
+    op.drop_table("limit_row")
+    op.drop_index(
+        "uq_signing_key_letter",
+        table_name="signing_key",
+        postgresql_where=sa.text("decided <> 'retired'"),
+    )
+    op.drop_index(
+        "uq_signing_key_in_use",
+        table_name="signing_key",
+        postgresql_where=sa.text("decided = 'in_use'"),
+    )
+    op.drop_table("signing_key")
+    op.drop_table("merchant")
+    op.drop_table("customer")
+    op.drop_table("campaign")
+    op.drop_table("api_key")
+    op.drop_index("ix_outbox_due", table_name="outbox")
+    op.drop_table("outbox")
+    op.drop_table("operator")
+    op.drop_index("ix_event_subject", table_name="event")
+    op.drop_table("event")
+    op.drop_table("answer")
+    op.execute("DROP FUNCTION event_is_append_only")

@@ -1,0 +1,166 @@
+"""Reversing: a redemption taken back, exactly, until its undo window closes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from coupon_engine import desk, events, limits
+from coupon_engine.answers import answered
+from coupon_engine.errors import AlreadyReversed, LineUnknown, UndoWindowClosed
+from coupon_engine.rows import found, locked
+from coupon_engine.tables import Coupon, Receipt, Redemption, Reversal
+from schemas.baskets import LineDiscount
+from schemas.redemptions import NewReversal, ReversalView
+
+
+@answered(ReversalView)
+def reverse(
+    session: Session, operator_id: UUID, request: NewReversal, *, now: datetime
+) -> ReversalView:
+    """Take a redemption back, whole or by line. Nothing is spread again over the lines that stay.
+
+    Money returns to the very limits it came from. When the last of the discount is back, the use
+    returns as well: the coupon works again while it is in date.
+
+    Raises:
+        Unknown: No such redemption.
+        UndoWindowClosed: It has cleared; only an adjustment can correct it now.
+        AlreadyReversed: All of it, or one of these lines, was taken back before.
+        LineUnknown: The redemption gave nothing on one of these lines.
+    """
+    coupon_id = found(session, Redemption, operator_id, request.redemption_id).coupon_id
+    coupon = locked(session, Coupon, operator_id, coupon_id)
+    redemption = locked(session, Redemption, operator_id, request.redemption_id)
+    if redemption.reversed_at:
+        raise AlreadyReversed
+    if now >= redemption.undo_until:
+        raise UndoWindowClosed(redemption.undo_until)
+
+    lines = _lines_to_return(session, redemption, request.lines)
+    minor = (
+        redemption.discount_minor - redemption.reversed_minor
+        if request.lines is None
+        else sum(line.discount_minor for line in lines)
+    )
+    redemption.reversed_minor += minor
+    is_whole = redemption.reversed_minor == redemption.discount_minor
+    if is_whole:
+        redemption.reversed_at = now
+    if coupon.balance_minor is not None:
+        coupon.spent_minor -= minor
+    elif is_whole:
+        coupon.uses_count -= 1
+    reversal = Reversal(
+        operator_id=operator_id,
+        id=request.id,
+        redemption_id=redemption.id,
+        reversed_at=now,
+        reason=request.reason,
+        cashier=request.cashier,
+        lines=desk.lines_as_json(lines),
+        discount_minor=minor,
+        is_whole=is_whole,
+    )
+    session.add_all([coupon, redemption, reversal])
+    session.flush()
+    _return_to_receipt(session, redemption, lines, minor, is_whole=is_whole)
+    limits.give_back(
+        session, operator_id, redemption.limit_keys, count=int(is_whole), minor=minor
+    )
+    _tell(session, reversal, redemption, now)
+    return ReversalView(
+        id=reversal.id,
+        redemption_id=redemption.id,
+        coupon_id=coupon.id,
+        reversed_at=now,
+        reason=reversal.reason,
+        cashier=reversal.cashier,
+        lines=tuple(lines),
+        discount_minor=minor,
+        currency=redemption.currency,
+        is_whole=is_whole,
+        coupon_is_usable=coupon.revoked_at is None
+        and now < coupon.valid_until
+        and (is_whole or coupon.balance_minor is not None),
+    )
+
+
+def _lines_to_return(
+    session: Session, redemption: Redemption, wanted: Sequence[int] | None
+) -> list[LineDiscount]:
+    given = {line.line: line for line in desk.lines_from_json(redemption.lines)}
+    back = {
+        line.line
+        for earlier in session.exec(
+            select(Reversal).where(
+                col(Reversal.operator_id) == redemption.operator_id,
+                col(Reversal.redemption_id) == redemption.id,
+            )
+        )
+        for line in desk.lines_from_json(earlier.lines)
+    }
+    if wanted is None:
+        return [line for number, line in given.items() if number not in back]
+    if unknown := [number for number in wanted if number not in given]:
+        raise LineUnknown(lines=unknown)
+    if twice := [number for number in wanted if number in back]:
+        raise AlreadyReversed(lines=twice)
+    return [given[number] for number in wanted]
+
+
+def _return_to_receipt(
+    session: Session,
+    redemption: Redemption,
+    lines: Sequence[LineDiscount],
+    minor: int,
+    *,
+    is_whole: bool,
+) -> None:
+    """Let coupons of the same basket that come later see what is left of this one."""
+    if redemption.order_ref is None:
+        return
+    receipt = session.get(
+        Receipt,
+        (redemption.operator_id, redemption.store_id, redemption.order_ref),
+        with_for_update={"key_share": True},
+    )
+    if receipt is None:
+        return
+    back = {line.line for line in lines}
+    receipt.discount_minor -= minor
+    receipt.applied = [
+        {
+            **each,
+            "discount_minor": each["discount_minor"] - minor,
+            "lines": [line for line in each["lines"] if line["line"] not in back],
+        }
+        if each["redemption_id"] == str(redemption.id)
+        else each
+        for each in receipt.applied
+        if not (is_whole and each["redemption_id"] == str(redemption.id))
+    ]
+    session.add(receipt)
+    session.flush()
+
+
+def _tell(session: Session, reversal: Reversal, redemption: Redemption, now: datetime) -> None:
+    events.record(
+        session,
+        events.happened(
+            "redemption_reversed",
+            redemption.coupon_id,
+            operator_id=redemption.operator_id,
+            campaign_id=redemption.campaign_id,
+            at=now,
+            data={
+                "reversal_id": reversal.id,
+                "redemption_id": redemption.id,
+                "reason": reversal.reason,
+                "cashier": reversal.cashier,
+                "discount_minor": reversal.discount_minor,
+                "is_whole": reversal.is_whole,
+            },
+        ),
+    )

@@ -1,0 +1,52 @@
+"""Finding one row of one operator. Another operator's row is as unknown as one that never was."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from sqlmodel import Session, col, select
+
+from coupon_engine.errors import Unknown
+from coupon_engine.tables import Row
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def found(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID) -> AnyRow:
+    """Return the row with this id.
+
+    Raises:
+        Unknown: This operator has no such row.
+    """
+    row = session.get(table, (operator_id, id))
+    if row is None:
+        raise Unknown(_kind(table), id)
+    return row
+
+
+def locked(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID) -> AnyRow:
+    """Return the row with this id, locked until the transaction ends, as it stands now.
+
+    Raises:
+        Unknown: This operator has no such row.
+    """
+    row = session.get(
+        table, (operator_id, id), with_for_update={"key_share": True}, populate_existing=True
+    )
+    if row is None:
+        raise Unknown(_kind(table), id)
+    return row
+
+
+def some(
+    session: Session, table: type[AnyRow], operator_id: UUID, *, after: UUID | None, most: int
+) -> list[AnyRow]:
+    """Return up to `most` rows in the order of their ids, from the one after `after`."""
+    query = select(table).where(col(table.operator_id) == operator_id)
+    id = col(table.id)  # type: ignore[attr-defined]
+    if after:
+        query = query.where(id > after)
+    return list(session.exec(query.order_by(id).limit(most)).all())
+
+
+def _kind(table: type[Row]) -> str:
+    return str(table.__tablename__)
