@@ -101,8 +101,10 @@ def prepare(house: Path) -> None:
 
 
 # Compiling every module at once would cost more than all the downloads; Python does it when needed.
-PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "3"]
-PIP += ["install", "--no-compile", "--quiet"]
+PIP = [
+    *("-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "3"),
+    *("install", "--no-compile", "--quiet"),
+]
 
 
 def stamp_file(house: Path) -> Path:

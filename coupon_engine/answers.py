@@ -81,9 +81,7 @@ class Given:
 def given(session: Session, operator_id: UUID, ids: Iterable[UUID]) -> Mapping[UUID, Given]:
     """Return the answers that these ids already have."""
     rows = session.connection().execute(_GIVEN, {"operator_id": operator_id, "ids": list(ids)})
-    return {
-        row.id: Given(row.fingerprint, row.body, is_refusal=row.is_refusal) for row in rows
-    }
+    return {row.id: Given(row.fingerprint, row.body, is_refusal=row.is_refusal) for row in rows}
 
 
 def body_of(error: CouponError) -> str:

@@ -5,9 +5,10 @@ Rows travel as one JSON document; PostgreSQL reads it by the table's own column 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import to_json
+from sqlalchemy import Table
 from sqlmodel import Session, SQLModel
 
 Values = Mapping[str, Any]
@@ -59,7 +60,7 @@ def write(session: Session, *changes: Change) -> int:
 
 
 def _sql(change: Change, at: int) -> str:
-    table = str(change.table.__tablename__)
+    table = name_of(change.table)
     columns = tuple(change.rows[0])
     rows = f"jsonb_populate_recordset(NULL::{table}, %(rows{at})s::jsonb) AS new"
     match change:
@@ -72,6 +73,10 @@ def _sql(change: Change, at: int) -> str:
             return f"UPDATE {table} AS old SET {values} FROM {rows} WHERE {_same(key)}"
         case Delete(key=key):
             return f"DELETE FROM {table} AS old USING {rows} WHERE {_same(key)}"
+
+
+def name_of(table: type[SQLModel]) -> str:
+    return cast("Table", getattr(table, "__table__")).name  # noqa: B009 (SQLModel hides it)
 
 
 def _same(key: tuple[str, ...]) -> str:

@@ -218,9 +218,7 @@ def token(
     return TokenView(
         coupon_id=coupon.id,
         jwt=jwt,
-        text=None
-        if is_bound
-        else tokens.coupon_text(fields, tokens.signature_of(jwt), key.letter),
+        text=None if is_bound else tokens.coupon_text(fields, tokens.signature_of(jwt), key.letter),
         head=urlsafe_b64encode(tokens.head(fields)).rstrip(b"=").decode() if is_bound else None,
         letter=key.letter,
         audience=fields.audience,

@@ -4,7 +4,7 @@ Verbs take a session and never commit. `transaction` commits once; `repeating` r
 transaction again when PostgreSQL says that two of them crossed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -62,7 +62,7 @@ def assert_durable(engine: Engine) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Session]:
+def transaction(engine: Engine) -> Generator[Session]:
     """Commit on leaving, roll back on an error.
 
     A refusal that was written under the asker's id is an answer like any other: it is committed
@@ -107,7 +107,7 @@ def busy_or(error: DBAPIError) -> Exception:
 
 def allow_bulk(session: Session) -> None:
     """Give this transaction the time that a million rows take."""
-    session.execute(text(f"SET LOCAL statement_timeout = '{BULK_SECONDS}s'"))
+    session.connection().execute(text(f"SET LOCAL statement_timeout = '{BULK_SECONDS}s'"))
 
 
 def _is_worth_repeating(error: DBAPIError) -> bool:

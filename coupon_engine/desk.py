@@ -101,9 +101,7 @@ class Desk:
             return Why.LIVE_CODE_REQUIRED if shown.holder_key is None else Why.SUPERSEDED
         return coupon
 
-    def case(
-        self, coupon: OnDesk, ask: AtCounter, *, hold_id: UUID | None, now: datetime
-    ) -> Case:
+    def case(self, coupon: OnDesk, ask: AtCounter, *, hold_id: UUID | None, now: datetime) -> Case:
         """Return everything the judge may know of this request."""
         receipt = self.receipts.get((ask.store_id, ask.order_ref)) if ask.order_ref else None
         changed = (
@@ -127,9 +125,7 @@ class Desk:
             has_basket_changed=changed,
         )
 
-    def ceilings(
-        self, coupon: OnDesk, store_id: UUID, *, now: datetime
-    ) -> list[limits.Ceiling]:
+    def ceilings(self, coupon: OnDesk, store_id: UUID, *, now: datetime) -> list[limits.Ceiling]:
         """Return every limit that one use of this coupon at this store comes under."""
         row, zone = coupon.row, coupon.campaign.zone
         ceilings = [limits.of_campaign(row.campaign_id, LimitOf.REDEEM)]
@@ -351,6 +347,7 @@ def _on_desk(row: Row[Any], terms: Terms) -> OnDesk:
         is_revoked=row.revoked_at is not None,
         held_by=row.held_by,
         held_until=row.held_until,
+        last_redeemed_at=row.last_redeemed_at,
     )
     stops_redeeming = row.stops == Stops.ISSUING_AND_REDEEMING
     campaign = CampaignFacts(
@@ -429,7 +426,7 @@ _COUPONS = """
            coupon.store_id, coupon.issued_at, coupon.valid_from, coupon.valid_until, coupon.uses,
            coupon.uses_count, coupon.last_use_no, coupon.balance_minor, coupon.spent_minor,
            coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,
-           coupon.revoked_at, coupon.position,
+           coupon.last_redeemed_at, coupon.revoked_at,
            campaign.number, campaign.currency, campaign.zone, campaign.decided, campaign.stops,
            campaign.limits, campaign.level,
            offer.family_id,

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import IO, Self
 
 import psycopg
-from psycopg import sql
+from psycopg import pq, sql
 from sqlalchemy import URL
 
 from coupon_engine.settings import kept_secret
@@ -129,6 +129,8 @@ def start(
             f"this account may not use {problem.filename}. Was it made by another account? "
             "Set COUNTERFOIL_DATA_DIR to a place of your own."
         ) from None
+    except psycopg.OperationalError as problem:
+        raise EmbeddedFailed(f"the server is up but lets nobody in: {problem}") from None
 
 
 @contextlib.contextmanager
@@ -265,23 +267,28 @@ class _Cluster:
         # and the number in its file belongs to another process by now.
         silent_until = time.monotonic() + 3
         while self._pid_file_says_running():
-            try:
-                with self._connect(ADMIN) as connection:
-                    self._check_is_ours(connection)
-                    return True
-            except psycopg.errors.CannotConnectNow:
-                if time.monotonic() > deadline:
-                    raise EmbeddedFailed(
-                        f"PostgreSQL has been starting for {START_SECONDS} s.{self._last_words()}"
-                    ) from None
-            except (psycopg.OperationalError, OSError, LookupError, ValueError):
-                if time.monotonic() > silent_until:
-                    return False
+            heard = self._ping()
+            if heard == pq.Ping.OK:
+                self._check_is_ours()
+                return True
+            if heard != pq.Ping.REJECT and time.monotonic() > silent_until:
+                return False
+            if time.monotonic() > deadline:
+                raise EmbeddedFailed(
+                    f"PostgreSQL has been starting for {START_SECONDS} s.{self._last_words()}"
+                )
             time.sleep(0.05)
         return False
 
-    def _check_is_ours(self, connection: psycopg.Connection) -> None:
-        row = connection.execute("SELECT current_setting('fsync') = 'on'").fetchone()
+    def _ping(self) -> pq.Ping:
+        try:
+            return pq.Ping(pq.PGconn.ping(self._conninfo().encode()))
+        except (OSError, LookupError, ValueError):  # the file with the port is being written
+            return pq.Ping.NO_ATTEMPT
+
+    def _check_is_ours(self) -> None:
+        with self._connect() as connection:
+            row = connection.execute("SELECT current_setting('fsync') = 'on'").fetchone()
         if row != (self.durable,):
             raise EmbeddedFailed(
                 f"the server in {self.home} was started {'without' if self.durable else 'with'} "
@@ -290,16 +297,18 @@ class _Cluster:
 
     def _make_database(self) -> None:
         with (
-            self._connect(ADMIN) as connection,
+            self._connect() as connection,
             contextlib.suppress(psycopg.errors.DuplicateDatabase),
         ):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
-    def _connect(self, database: str) -> psycopg.Connection:
-        url = self.url().set(drivername="postgresql", database=database)
-        return psycopg.connect(
-            url.render_as_string(hide_password=False), autocommit=True, connect_timeout=5
-        )
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self._conninfo(), autocommit=True)
+
+    def _conninfo(self) -> str:
+        url = self.url().set(drivername="postgresql", database=ADMIN)
+        url = url.update_query_dict({"connect_timeout": "5"})
+        return url.render_as_string(hide_password=False)
 
     def _pid_file(self) -> Path:
         return self.place / "postmaster.pid"

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, delete
 from coupon_engine import desk, events, limits
 from coupon_engine.answers import answered
 from coupon_engine.desk import OnDesk
-from coupon_engine.errors import CouponRefused, HoldOver, Unknown
+from coupon_engine.errors import CouponRefused, HoldOver
 from coupon_engine.redemption import code_refusal
 from coupon_engine.rows import found, locked
 from coupon_engine.tables import Coupon, Hold, HoldClaim
@@ -66,17 +66,13 @@ def hold(
     kept.held_by, kept.held_until = request.id, expires_at
     session.add(kept)
     session.flush()
-    limits.claim(
-        session, operator_id, row.id, ceilings, minor=verdict.minor, expires_at=expires_at
-    )
+    limits.claim(session, operator_id, row.id, ceilings, minor=verdict.minor, expires_at=expires_at)
     _tell(session, "coupon_held", row, now)
     return _view(row, now)
 
 
 @answered(HoldView)
-def release(
-    session: Session, operator_id: UUID, request: NewRelease, *, now: datetime
-) -> HoldView:
+def release(session: Session, operator_id: UUID, request: NewRelease, *, now: datetime) -> HoldView:
     """Let a held coupon go before its time.
 
     Raises:
@@ -94,7 +90,7 @@ def release(
     if coupon.held_by == row.id:
         coupon.held_by = coupon.held_until = None
         session.add(coupon)
-    session.execute(
+    session.connection().execute(
         delete(HoldClaim).where(
             col(HoldClaim.operator_id) == operator_id, col(HoldClaim.hold_id) == row.id
         )

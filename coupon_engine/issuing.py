@@ -6,7 +6,7 @@ No token is signed here. A token is made from the coupon's row whenever a phone 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -373,8 +373,7 @@ def _copy(
             r"\N" if balance is None else str(balance),
         ]
     )
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)
+    connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             copy.write(
@@ -400,9 +399,7 @@ def _hex(value: bytes | None) -> str:
     return _NULL if value is None else rf"\\x{value.hex()}"
 
 
-def _tell(
-    session: Session, kind: str, coupon: Coupon, now: datetime, data: dict[str, Any]
-) -> None:
+def _tell(session: Session, kind: str, coupon: Coupon, now: datetime, data: dict[str, Any]) -> None:
     session.flush()
     events.record(
         session,

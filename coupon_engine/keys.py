@@ -8,7 +8,6 @@ with it, so a key is published at least twice the longest lease before its use.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -24,9 +23,9 @@ from coupon_engine.validation.issuer_keys import (
     key_ring,
     new_private_key,
     public_jwk,
+    unlocked,
 )
 from coupon_engine.validation.issuer_keys import locked as locked_away
-from coupon_engine.validation.issuer_keys import unlocked
 from schemas.keys import KeyMove, KeyState, KeyView, NewKey, NewKeyMove
 
 NOTICE = timedelta(hours=48)

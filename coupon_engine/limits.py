@@ -55,9 +55,7 @@ def of_campaign(campaign_id: UUID, of: LimitOf) -> Ceiling:
 
 def of_batch(batch_id: UUID, campaign_id: UUID, of: LimitOf) -> Ceiling:
     rule = "batch" if of is LimitOf.REDEEM else "batch.issue"
-    return Ceiling(
-        batch_key(batch_id, of), rule, LimitPer.ALL, campaign_id, 0, 0, is_new_row=False
-    )
+    return Ceiling(batch_key(batch_id, of), rule, LimitPer.ALL, campaign_id, 0, 0, is_new_row=False)
 
 
 def of_rules(
@@ -123,9 +121,7 @@ class Locked:
 
     def facts(self, ceilings: Sequence[Ceiling]) -> list[LimitFacts]:
         """Return these ceilings as they stand now."""
-        return [
-            replace(self._facts[each.key], rule=each.rule, per=each.per) for each in ceilings
-        ]
+        return [replace(self._facts[each.key], rule=each.rule, per=each.per) for each in ceilings]
 
     def take(self, ceilings: Iterable[Ceiling], minor: int, *, count: int = 1) -> None:
         """Take from each of them; the judge has said that they allow it."""
@@ -261,7 +257,7 @@ def _held(
     rows = session.connection().execute(
         _HELD, {"operator_id": operator_id, "keys": list(keys), "own": list(own), "now": now}
     )
-    return [(row.limit_key, row.count, int(row.minor)) for row in rows]
+    return [(row.limit_key, row.holds, int(row.minor)) for row in rows]
 
 
 def seen(
@@ -310,7 +306,7 @@ _SELECT = """
     WHERE operator_id = %(operator_id)s AND key = ANY(%(keys)s) ORDER BY key
 """
 _HELD = text("""
-    SELECT limit_key, count(*) AS count, sum(minor) AS minor FROM hold_claim
+    SELECT limit_key, count(*) AS holds, sum(minor) AS minor FROM hold_claim
     WHERE operator_id = :operator_id AND limit_key = ANY(:keys)
       AND expires_at > :now AND hold_id <> ALL(:own)
     GROUP BY limit_key

@@ -1,10 +1,15 @@
 """Bringing a database to the shape that `tables.py` describes, and back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
+
+from coupon_engine.tables import Row
 
 # Any number will do; it must be the same wherever migrations start at once.
 _ONE_AT_A_TIME = 7_265_116
@@ -22,21 +27,14 @@ def unmigrate(engine: Engine, to: str = "base") -> None:
 
 def differences(engine: Engine) -> list[object]:
     """Return what the models have and the migrations have not, or the other way round."""
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-    from sqlmodel import SQLModel
-
-    import coupon_engine.tables
-
-    assert coupon_engine.tables.Coupon
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        return list(compare_metadata(context, SQLModel.metadata))
+        return list(compare_metadata(context, Row.metadata))
 
 
-def _with_lock(engine: Engine, work) -> None:
+def _with_lock(engine: Engine, work: Callable[[Config], None]) -> None:
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = '5min'"))

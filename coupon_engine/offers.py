@@ -10,7 +10,7 @@ from sqlmodel import Session, select
 
 from coupon_engine import events
 from coupon_engine.answers import answered
-from coupon_engine.errors import OfferFrozen, OfferSuperseded, TermsMismatch, Unknown
+from coupon_engine.errors import OfferFrozen, OfferSuperseded, TermsMismatch
 from coupon_engine.rows import found, locked
 from coupon_engine.tables import Campaign, Offer
 from schemas.campaigns import NewOffer, NewTerms, OfferState, OfferView
@@ -108,15 +108,11 @@ def successor(session: Session, offer: Offer) -> Offer | None:
     ).one_or_none()
 
 
-def terms_of(
-    session: Session, operator_id: UUID, offer_ids: Collection[UUID]
-) -> dict[UUID, Terms]:
+def terms_of(session: Session, operator_id: UUID, offer_ids: Collection[UUID]) -> dict[UUID, Terms]:
     """Return the terms of offers that coupons have. Frozen, so read once by each process."""
     terms = {id: known for id in offer_ids if (known := _frozen.get((operator_id, id)))}
     if missing := [id for id in offer_ids if id not in terms]:
-        rows = session.connection().execute(
-            _TERMS, {"operator_id": operator_id, "ids": missing}
-        )
+        rows = session.connection().execute(_TERMS, {"operator_id": operator_id, "ids": missing})
         for row in rows:
             terms[row.id] = Terms.model_validate_json(row.terms)
             if row.is_frozen:

@@ -110,9 +110,7 @@ def operator_named(session: Session, slug: str) -> OperatorView:
 def create_merchant(
     session: Session, operator_id: UUID, request: NewMerchant, *, now: datetime
 ) -> MerchantView:
-    merchant = Merchant(
-        operator_id=operator_id, id=request.id, name=request.name, created_at=now
-    )
+    merchant = Merchant(operator_id=operator_id, id=request.id, name=request.name, created_at=now)
     session.add(merchant)
     return _merchant_view(merchant)
 
@@ -192,9 +190,7 @@ def create_customers(
     bulk.write(session, bulk.Insert(Customer, rows, unless_there=True))
     bulk.write(
         session,
-        bulk.Update(
-            Customer, [{name: row[name] for name in row if name in known} for row in rows]
-        ),
+        bulk.Update(Customer, [{name: row[name] for name in row if name in known} for row in rows]),
     )
     buyers = [one.id for one in request.customers if one.has_purchased]
     session.connection().execute(_BUYERS, {"operator_id": operator_id, "ids": buyers, "now": now})

@@ -42,6 +42,7 @@ from schemas.redemptions import (
 from schemas.refusals import Reason, Refusal, Why
 
 VERB = "redeem"
+NO_CURRENCY = "XXX"  # ISO 4217 for where none is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _found(table: Desk, each: Presented, now: datetime) -> OnDesk | CouponError:
 def code_refusal(why: Why, *, now: datetime) -> Refusal:
     """Return the no to a code that names no coupon of ours."""
     reason = Reason(code=why, rule="code", needs={})
-    return refusal([reason], currency=None, zone="UTC", now=now)
+    return refusal([reason], currency=NO_CURRENCY, zone="UTC", now=now)
 
 
 def _judged_alone(
@@ -280,7 +281,7 @@ class _Writing:
         fingerprint: str,
     ) -> Outcome:
         request, row = each.request, coupon.row
-        use_no = self._use_nos.get(row.id, row.last_use_no) + 1
+        use_no = 1 + (self._use_nos[row.id] if row.id in self._use_nos else int(row.last_use_no))
         self._use_nos[row.id] = use_no
         if request.hold_id and coupon.facts.held_by == request.hold_id:
             self._committed_holds.append(request.hold_id)
@@ -401,6 +402,7 @@ class _Writing:
                 "uses_count": coupons[id].facts.uses_count,
                 "last_use_no": use_no,
                 "spent_minor": coupons[id].facts.spent_minor,
+                "last_redeemed_at": self._now,
                 "held_by": None,
                 "held_until": None,
             }

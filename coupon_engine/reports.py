@@ -17,9 +17,8 @@ def report(session: Session, operator_id: UUID, *, now: datetime) -> ReportView:
     coupons issued, in hundredths of a percent; the time is the median from issue to first use.
     """
     rows = session.connection().execute(_REPORT, {"operator_id": operator_id})
-    return ReportView(
-        at=now, campaigns=tuple(CampaignReport.model_validate(dict(row._mapping)) for row in rows)
-    )
+    campaigns = [CampaignReport.model_validate(dict(row)) for row in rows.mappings()]
+    return ReportView(at=now, campaigns=tuple(campaigns))
 
 
 _REPORT = text("""

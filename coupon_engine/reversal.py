@@ -66,9 +66,7 @@ def reverse(
     session.add_all([coupon, redemption, reversal])
     session.flush()
     _return_to_receipt(session, redemption, lines, minor, is_whole=is_whole)
-    limits.give_back(
-        session, operator_id, redemption.limit_keys, count=int(is_whole), minor=minor
-    )
+    limits.give_back(session, operator_id, redemption.limit_keys, count=int(is_whole), minor=minor)
     _tell(session, reversal, redemption, now)
     return ReversalView(
         id=reversal.id,

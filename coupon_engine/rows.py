@@ -3,15 +3,17 @@
 from typing import TypeVar
 from uuid import UUID
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
+from coupon_engine.bulk import name_of
 from coupon_engine.errors import Unknown
 from coupon_engine.tables import Row
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 
-def found(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID) -> AnyRow:
+def found(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID | str) -> AnyRow:
     """Return the row with this id.
 
     Raises:
@@ -19,11 +21,11 @@ def found(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID) ->
     """
     row = session.get(table, (operator_id, id))
     if row is None:
-        raise Unknown(_kind(table), id)
+        raise Unknown(name_of(table), str(id))
     return row
 
 
-def locked(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID) -> AnyRow:
+def locked(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID | str) -> AnyRow:
     """Return the row with this id, locked until the transaction ends, as it stands now.
 
     Raises:
@@ -33,7 +35,7 @@ def locked(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID) -
         table, (operator_id, id), with_for_update={"key_share": True}, populate_existing=True
     )
     if row is None:
-        raise Unknown(_kind(table), id)
+        raise Unknown(name_of(table), str(id))
     return row
 
 
@@ -42,11 +44,7 @@ def some(
 ) -> list[AnyRow]:
     """Return up to `most` rows in the order of their ids, from the one after `after`."""
     query = select(table).where(col(table.operator_id) == operator_id)
-    id = col(table.id)  # type: ignore[attr-defined]
+    id: ColumnElement[UUID] = getattr(table, "id")  # noqa: B009 (every such table has one)
     if after:
         query = query.where(id > after)
     return list(session.exec(query.order_by(id).limit(most)).all())
-
-
-def _kind(table: type[Row]) -> str:
-    return str(table.__tablename__)

@@ -50,12 +50,12 @@ def _points_to(table: str, *columns: str) -> ForeignKeyConstraint:
 
 
 def _moment(*, optional: bool = False, **more: Any) -> Any:
-    return Field(sa_type=DateTime(timezone=True), nullable=optional, **more)  # pyright: ignore
+    return Field(sa_type=DateTime(timezone=True), nullable=optional, **more)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _json(*, optional: bool = False, **more: Any) -> Any:
     # none_as_null: an absent document is NULL, never the JSON text "null".
-    return Field(sa_type=JSONB(none_as_null=True), nullable=optional, **more)  # pyright: ignore
+    return Field(sa_type=JSONB(none_as_null=True), nullable=optional, **more)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _number(**more: Any) -> Any:
@@ -133,7 +133,7 @@ class Customer(Row, table=True):
 
     id: UUID = Field(primary_key=True)
     ref: str = _words()
-    segments: list[str] = Field(sa_type=ARRAY(Text))  # pyright: ignore
+    segments: list[str] = Field(sa_type=ARRAY(Text))  # pyright: ignore[reportArgumentType, reportCallIssue]
     first_purchase_at: datetime | None = _moment(optional=True, default=None)
     created_at: datetime = _moment()
 
@@ -215,7 +215,9 @@ class Coupon(Row, table=True):
         _points_to("batch"),
         UniqueConstraint("operator_id", "campaign_id", "position"),
         CheckConstraint("uses_count BETWEEN 0 AND uses", "uses"),
-        CheckConstraint("spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)", "balance"),
+        CheckConstraint(
+            "spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)", "balance"
+        ),
         CheckConstraint("valid_from < valid_until", "window"),
         CheckConstraint("octet_length(holder_key) = 33", "holder_key"),
         Index(
@@ -247,6 +249,7 @@ class Coupon(Row, table=True):
     holder_key: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
     holder_changes: int = _counter(SmallInteger)
     code_hash: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
+    last_redeemed_at: datetime | None = _moment(optional=True, default=None)
     held_by: UUID | None = Field(default=None)
     held_until: datetime | None = _moment(optional=True, default=None)
     revoked_at: datetime | None = _moment(optional=True, default=None)
@@ -292,7 +295,7 @@ class Limit(Row, table=True):
         Index("ix_limit_row_campaign", "operator_id", "campaign_id"),
     )
 
-    key: str = Field(primary_key=True, sa_type=Text(collation="C"))  # pyright: ignore
+    key: str = Field(primary_key=True, sa_type=Text(collation="C"))  # pyright: ignore[reportArgumentType, reportCallIssue]
     campaign_id: UUID
     max_count: int = _number()
     used_count: int = _counter()
@@ -335,7 +338,7 @@ class Redemption(Row, table=True):
     reversed_minor: int = _counter()
     reversed_at: datetime | None = _moment(optional=True, default=None)
     lines: list[Any] = _json()
-    limit_keys: list[str] = Field(sa_type=ARRAY(Text))  # pyright: ignore
+    limit_keys: list[str] = Field(sa_type=ARRAY(Text))  # pyright: ignore[reportArgumentType, reportCallIssue]
     evidence: str | None = _words(default=None, nullable=True)  # what the phone showed
 
 

@@ -83,9 +83,7 @@ BasisPoints = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 """A part of a whole in hundredths of a percent."""
 
 Zone = Annotated[str, AfterValidator(_known_zone)]
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)
-]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
 """A short name fit for an address."""
 

@@ -18,9 +18,7 @@ def _p256_coordinate(value: str) -> str:
     return value
 
 
-Coordinate = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_-]{43}$"), AfterValidator(_p256_coordinate)
-]
+Coordinate = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$"), AfterValidator(_p256_coordinate)]
 
 
 class HolderKey(Wire):

@@ -64,9 +64,7 @@ def split(minor: int, weights: Sequence[int]) -> list[int]:
         assert minor == 0, "nothing to put the amount on"
         return [0] * len(weights)
     parts = [minor * weight // whole for weight in weights]
-    by_remainder = sorted(
-        range(len(weights)), key=lambda at: (-(minor * weights[at] % whole), at)
-    )
+    by_remainder = sorted(range(len(weights)), key=lambda at: (-(minor * weights[at] % whole), at))
     for at in by_remainder[: minor - sum(parts)]:
         parts[at] += 1
     return parts

@@ -1,13 +1,12 @@
 """Alembic's way in. `coupon_engine.migrating` hands over an open connection."""
 
 from alembic import context
-from sqlmodel import SQLModel
 
-import coupon_engine.tables  # noqa: F401  (fills the metadata)
+from coupon_engine.tables import Row
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=SQLModel.metadata,
+    target_metadata=Row.metadata,
     compare_type=True,
     compare_server_default=True,
 )

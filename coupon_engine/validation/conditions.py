@@ -166,18 +166,24 @@ def not_first_purchase(case: Case) -> Reason | None:
 
 
 def basket_missing(case: Case) -> Reason | None:
-    """Only a sum off everything, from nothing on, can be told without knowing the basket."""
+    """Only a sum off everything, alone and from nothing on, can be told without the basket."""
     if case.basket is not None:
         return None
     conditions, benefit = case.terms.conditions, case.terms.benefit
     is_told = isinstance(benefit, AmountOff) or (
         isinstance(benefit, GiftBalance) and case.spend_minor is not None
     )
-    if is_told and not (
-        conditions.minimum_basket_minor or conditions.products or conditions.categories
-    ):
+    asks_more = conditions.minimum_basket_minor or conditions.products or conditions.categories
+    if is_told and not asks_more and not case.applied:
         return None
     return _reason(Why.BASKET_REQUIRED, "basket")
+
+
+def basket_has_changed(case: Case) -> Reason | None:
+    """What earlier coupons took off lines that are no longer there cannot be told."""
+    if not case.has_basket_changed:
+        return None
+    return _reason(Why.BASKET_CHANGED, "basket.order_ref")
 
 
 def lines_missing(case: Case) -> Reason | None:
@@ -281,6 +287,7 @@ ORDER: tuple[Condition, ...] = (
     not_in_segment,
     not_first_purchase,
     basket_missing,
+    basket_has_changed,
     lines_missing,
     other_currency,
     below_minimum,

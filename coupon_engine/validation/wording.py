@@ -75,6 +75,10 @@ CUSTOMER: Mapping[Why, Both] = {
     Why.NOT_FIRST_PURCHASE: ("Only for a first purchase.", "仅限首次消费使用。"),
     Why.WRONG_SEGMENT: ("This coupon is for selected customers.", "此券仅限指定顾客使用。"),
     Why.BASKET_REQUIRED: ("The amount is needed first.", "请先提供消费金额。"),
+    Why.BASKET_CHANGED: (
+        "The basket has changed since the first coupon.",
+        "购物篮与首次用券时不一致。",
+    ),
     Why.LINES_REQUIRED: ("The list of items is needed first.", "请先提供商品明细。"),
     Why.WRONG_CURRENCY: ("Not valid in this currency.", "此券不适用于该币种。"),
     Why.BELOW_MINIMUM: ("The amount is too small for this coupon.", "消费金额未达到使用门槛。"),
@@ -134,6 +138,10 @@ CASHIER: Mapping[Why, Both] = {
     Why.NOT_FIRST_PURCHASE: ("Only for a first purchase.", "仅限首次消费。"),
     Why.WRONG_SEGMENT: ("Only for selected customers.", "仅限指定顾客。"),
     Why.BASKET_REQUIRED: ("Enter the amount first.", "请先输入金额。"),
+    Why.BASKET_CHANGED: (
+        "The basket has changed: start a new receipt.",
+        "购物篮已变更，请使用新的小票号。",
+    ),
     Why.LINES_REQUIRED: ("Enter the items first.", "请先录入商品明细。"),
     Why.WRONG_CURRENCY: ("Wrong currency.", "币种不符。"),
     Why.BELOW_MINIMUM: ("Amount too small.", "金额未达到使用门槛。"),
@@ -208,6 +216,10 @@ DEVELOPER: Mapping[Why, Both] = {
         "顾客未知或不属于任何指定人群。",
     ),
     Why.BASKET_REQUIRED: ("the offer cannot be judged without a basket.", "缺少购物篮。"),
+    Why.BASKET_CHANGED: (
+        "this receipt had another basket at its first coupon.",
+        "该小票首次用券时是另一个购物篮。",
+    ),
     Why.LINES_REQUIRED: (
         "the offer cannot be judged by a total alone; send lines.",
         "仅有总额无法判断，请提供商品明细。",
@@ -291,18 +303,18 @@ CASHIER_EXACT: Mapping[Why, tuple[str, Both]] = {
 
 
 def refusal(
-    reasons: Sequence[Reason], *, currency: str, zone: str, now: datetime | None = None
+    reasons: Sequence[Reason], *, currency: str | None, zone: str, now: datetime | None = None
 ) -> Refusal:
     """Word a refusal; the first reason decides its code and its sentences.
 
-    Amounts are told in this currency, times on this zone's clock: with `now` as a person would
-    say them (today, Tuesday), without it by the full date.
+    Amounts are told in this currency, and not without one. Times are told on this zone's clock:
+    with `now` as a person would say them (today, Tuesday), without it by the full date.
     """
     first = reasons[0]
     told = {
-        key: _told(key, value, currency=currency, zone=zone, now=now)
+        key: fact
         for key, value in first.needs.items()
-        if key in _TELLABLE and value
+        if value and (fact := _told(key, value, currency=currency, zone=zone, now=now))
     }
     return Refusal(
         code=first.code,
@@ -328,13 +340,16 @@ def _for_developer(reason: Reason) -> Sentences:
 
 # A fact as a person says it.
 
-_AMOUNTS = ("add_minor", "left_minor")
-_TIMES = ("from", "until", "at")
-_TELLABLE = frozenset((*_AMOUNTS, *_TIMES, "add_units", "currency", "challenge"))
+_AMOUNTS = frozenset(("add_minor", "left_minor"))
+_TIMES = frozenset(("from", "until", "at"))
+_AS_IT_IS = frozenset(("add_units", "currency", "challenge"))
 
 
-def _told(key: str, value: object, *, currency: str, zone: str, now: datetime | None) -> Both:
-    if key in _AMOUNTS:
+def _told(
+    key: str, value: object, *, currency: str | None, zone: str, now: datetime | None
+) -> Both | None:
+    """Return a fact in words; None where it is for programs alone."""
+    if key in _AMOUNTS and currency is not None:
         assert isinstance(value, int)
         return _amount(value, currency)
     if key in _TIMES:
@@ -343,7 +358,9 @@ def _told(key: str, value: object, *, currency: str, zone: str, now: datetime | 
             _moment(instant, "en", zone, now=now, is_end=is_end),
             _moment(instant, "zh", zone, now=now, is_end=is_end),
         )
-    return str(value), str(value)
+    if key in _AS_IT_IS:
+        return str(value), str(value)
+    return None
 
 
 @lru_cache(maxsize=4_096)

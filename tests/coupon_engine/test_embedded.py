@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,35 @@ def test_a_number_left_by_a_killed_server_may_belong_to_somebody_else_by_now(
 
         assert somebody.poll() is None
         somebody.kill()
+
+
+def test_a_server_that_is_full_is_not_mistaken_for_a_dead_one(data_dir: Path) -> None:
+    with start(data_dir, durable=False) as server, contextlib.ExitStack() as guests:
+        plain = server.url.replace("postgresql+psycopg", "postgresql")
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                guests.enter_context(psycopg.connect(plain))
+
+        with pytest.raises(EmbeddedFailed, match=r"lets nobody in.*too many clients"):
+            start(data_dir, durable=False)
+
+        guests.close()
+        assert ask(server.url, "SELECT 1") == 1
+
+
+def test_a_server_that_is_going_down_is_waited_for_and_started_again(data_dir: Path) -> None:
+    first = start(data_dir, durable=False)
+    guest = psycopg.connect(first.url.replace("postgresql+psycopg", "postgresql"))
+    os.kill(postmaster(data_dir), signal.SIGTERM)  # it lets nobody in, and waits for its guests
+    leaving = threading.Timer(4, guest.close)
+    leaving.start()
+
+    with start(data_dir, durable=False) as again:
+        assert guest.closed
+        assert ask(again.url, "SELECT 1") == 1
+
+    leaving.join()
+    first.stop()
 
 
 def test_a_path_too_long_or_too_odd_for_a_socket_still_works(data_dir: Path) -> None:

@@ -83,9 +83,10 @@ def test_a_slightly_blurred_code_is_read_at_once(text: str) -> None:
 
 @pytest.mark.parametrize("text", [STATIC, BOUND])
 def test_a_code_out_of_focus_is_read_by_sharpening(text: str) -> None:
-    seen = photographed(text, module_px=4, blur=0.5)
+    seen = photographed(text, module_px=8, blur=0.53, noise=10)
 
     assert steps._texts(seen) == []
+    assert steps._texts(steps._enlarged(seen)) == []
     assert decode(seen) == [text]
 
 

@@ -353,6 +353,8 @@ def refused() -> list[tuple[str, str, str, str]]:
         ("an unknown freshness", "malformed", cbor(*values[:4], 5 << 8, *values[5:]), ""),
         ("a static code called live", "malformed", "CP2" + good[3:], ""),
         ("a live code called static", "malformed", "CP1" + live[3:], ""),
+        ("a time of 2^40", "malformed", timed(live, b"\x1b" + (2**40).to_bytes(8)), ""),
+        ("a time before 1970", "malformed", timed(live, b"\x20"), ""),
         ("a phone key that is no point", "malformed", rekeyed(live, nowhere), ""),
         ("a letter that is not in the ring", "unknown_key", "CP1Z" + good[4:], ""),
         ("another key of the ring", "bad_signature", "CP1B" + good[4:], ""),
@@ -399,6 +401,11 @@ def endless(body: bytes, signature: bytes) -> str:
 def rekeyed(text: str, holder_key: bytes) -> str:
     raw = unpacked(text)
     return packed("CP2A", raw.replace(phone_key(), holder_key)[:-128], raw[-128:])
+
+
+def timed(text: str, iat: bytes) -> str:
+    raw = unpacked(text)
+    return packed("CP2A", raw[:-133] + iat, raw[-128:])
 
 
 def retimed(text: str) -> str:

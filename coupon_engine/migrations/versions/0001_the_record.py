@@ -324,6 +324,7 @@ def upgrade() -> None:
         sa.Column("holder_key", sa.LargeBinary(), nullable=True),
         sa.Column("holder_changes", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("code_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("last_redeemed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("held_by", sa.Uuid(), nullable=True),
         sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),

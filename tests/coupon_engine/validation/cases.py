@@ -89,9 +89,7 @@ def case(offer: Terms, contents: Basket | None, **changes: Any) -> Case:
 
 
 def customer(*segments: str, has_purchased: bool = False) -> CustomerFacts:
-    return CustomerFacts(
-        id=CUSTOMER, segments=frozenset(segments), has_purchased=has_purchased
-    )
+    return CustomerFacts(id=CUSTOMER, segments=frozenset(segments), has_purchased=has_purchased)
 
 
 def applied(
@@ -115,6 +113,4 @@ def applied(
 
 
 def _of(prefix: str, changes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key.removeprefix(prefix): at for key, at in changes.items() if key.startswith(prefix)
-    }
+    return {key.removeprefix(prefix): at for key, at in changes.items() if key.startswith(prefix)}

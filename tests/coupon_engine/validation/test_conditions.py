@@ -131,9 +131,7 @@ def test_a_held_coupon_waits_for_its_own_hold(
         ({"coupon_store_id": ELSEWHERE}, (Why.WRONG_STORE, "coupon.store_id", {})),
     ],
 )
-def test_one_fact_stands_in_the_way(
-    change: dict[str, Any], reason: tuple[Why, str, Json]
-) -> None:
+def test_one_fact_stands_in_the_way(change: dict[str, Any], reason: tuple[Why, str, Json]) -> None:
     assert told(case(terms(), total(1_000), **change)) == [reason]
 
 
@@ -219,6 +217,18 @@ def test_only_a_plain_sum_can_be_told_without_a_basket(
     reasons = told(case(offer, None, spend_minor=spend))
 
     assert reasons == ([] if is_told else [(Why.BASKET_REQUIRED, "basket", {})])
+
+
+def test_a_coupon_beside_others_must_know_what_they_have_left() -> None:
+    assert told(case(terms(), None, applied=(applied(100),))) == [
+        (Why.BASKET_REQUIRED, "basket", {})
+    ]
+
+
+def test_coupons_of_one_receipt_are_for_one_basket() -> None:
+    assert told(case(terms(), total(1_000), has_basket_changed=True)) == [
+        (Why.BASKET_CHANGED, "basket.order_ref", {})
+    ]
 
 
 @pytest.mark.parametrize(
@@ -355,6 +365,7 @@ def test_everything_that_is_wrong_is_told_in_the_order_of_asking() -> None:
         coupon_store_id=ELSEWHERE,
         coupon_customer_id=ELSEWHERE,
         customer=customer(has_purchased=True),
+        has_basket_changed=True,
         campaign_is_live=False,
         campaign_stops=Stops.ISSUING_AND_REDEEMING,
         campaign_has_ended_for_good=True,
@@ -378,6 +389,7 @@ def test_everything_that_is_wrong_is_told_in_the_order_of_asking() -> None:
         Why.WRONG_CUSTOMER,
         Why.WRONG_SEGMENT,
         Why.NOT_FIRST_PURCHASE,
+        Why.BASKET_CHANGED,
         Why.BELOW_MINIMUM,
         Why.TOO_FEW_ITEMS,
         Why.NOT_COMBINABLE,

@@ -31,7 +31,7 @@ SCOPE = ("coffee", "cake")
 def off(benefit: Benefit, contents: Basket | None, **more: Any) -> tuple[int, dict[int, int]]:
     """Return the discount and its lines; offers on units are for coffee and cake."""
     needs_scope = isinstance(benefit, FixedPrice | FreeItem | BuyXGetY)
-    conditions = {"products": SCOPE} if needs_scope else more.pop("conditions", {})
+    conditions: dict[str, Any] = {"products": SCOPE} if needs_scope else more.pop("conditions", {})
     discount = discount_of(case(terms(benefit, **conditions), contents, **more))
     return discount.minor, {part.line: part.discount_minor for part in discount.lines}
 
@@ -281,9 +281,7 @@ def test_the_order_of_lines_does_not_change_the_discount(
 
 
 @given(st.lists(BENEFITS, max_size=6), st.lists(SMALL_LINES, min_size=1, max_size=5))
-def test_no_pile_of_coupons_makes_the_shop_pay(
-    benefits: list[Benefit], lines: list[Line]
-) -> None:
+def test_no_pile_of_coupons_makes_the_shop_pay(benefits: list[Benefit], lines: list[Line]) -> None:
     earlier: tuple[Applied, ...] = ()
     for benefit in benefits:
         discount = discount_of(asked(benefit, lines, earlier))

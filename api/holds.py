@@ -1,0 +1,40 @@
+"""Holds: a redemption promised for minutes."""
+
+from fastapi import APIRouter, status
+
+from api.deps import Now, OperatorId, Reading, Transaction
+from api.problems import can_fail_with
+from coupon_engine import holding
+from coupon_engine.errors import CouponRefused, HoldOver, RequestReused, Unknown
+from schemas.redemptions import HoldView, NewHold, NewRelease
+
+router = APIRouter(tags=["Holds"])
+
+
+@router.post(
+    "/holds",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(RequestReused, CouponRefused, Unknown),
+)
+def hold(
+    request: NewHold,
+    session: Transaction,
+    operator_id: OperatorId,
+    reader: Reading,
+    now: Now,
+) -> HoldView:
+    """Keep a coupon for one counter. Redeem with `hold_id` before it lapses."""
+    shown = reader.read(request.code, request.challenge)
+    return holding.hold(session, operator_id, request, shown, now=now)
+
+
+@router.post(
+    "/releases",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(RequestReused, Unknown, HoldOver),
+)
+def release(
+    request: NewRelease, session: Transaction, operator_id: OperatorId, now: Now
+) -> HoldView:
+    """Let a held coupon go before its time."""
+    return holding.release(session, operator_id, request, now=now)

@@ -1,0 +1,59 @@
+"""What the door writes down for whoever keeps it running.
+
+Never a code, a key, a customer or anything else that came in a request: of an error only its kind
+and where it happened, for a database quotes the values that it chokes on.
+"""
+
+import logging
+import traceback
+from typing import cast
+
+import structlog
+from fastapi import Request
+from structlog.typing import FilteringBoundLogger, Processor
+
+from coupon_engine.settings import Settings
+
+_log = cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def start(settings: Settings) -> None:
+    """Set the tone for this process."""
+    last: Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[settings.log_level.upper()]
+        ),
+        cache_logger_on_first_use=False,
+    )
+
+
+def failed(request: Request, error: Exception) -> None:
+    """Note an error that is ours to mend."""
+    _log.error(
+        "request failed",
+        method=request.method,
+        path=request.url.path,
+        error=_kind(error),
+        because=_kind(error.__cause__) if error.__cause__ else None,
+        sqlstate=getattr(getattr(error, "orig", None), "sqlstate", None),
+        at=[f"{each.filename}:{each.lineno} {each.name}" for each in _frames(error)],
+    )
+
+
+def _kind(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _frames(error: Exception) -> traceback.StackSummary:
+    return traceback.StackSummary.from_list(traceback.extract_tb(error.__traceback__)[-12:])

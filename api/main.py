@@ -1,0 +1,161 @@
+"""The HTTP door, put together and opened."""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI
+from fastapi.concurrency import contextmanager_in_threadpool
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlmodel import Session
+
+from api import (
+    batches,
+    campaigns,
+    coupons,
+    edges,
+    health,
+    holds,
+    keys,
+    logs,
+    manual,
+    offers,
+    operators,
+    problems,
+    redemptions,
+    reports,
+    reversals,
+    validations,
+    wellknown,
+)
+from api.batch import Batches
+from api.deps import Door, tick, wall_clock
+from api.kept import Kept
+from coupon_engine import embedded
+from coupon_engine import keys as signing_keys
+from coupon_engine import operators as engine_operators
+from coupon_engine.database import assert_durable, open_engine
+from coupon_engine.migrating import migrate
+from coupon_engine.settings import Settings, key_passphrase, read_settings, short_code_secret
+from coupon_engine.validation.issuer_keys import KeyRing
+
+CALLER_SECONDS = 5.0
+RING_SECONDS = 10.0
+MOST_KEPT = 10_000
+
+
+Opening = Callable[[Settings], AbstractContextManager[Engine]]
+
+
+@contextmanager
+def opened(settings: Settings) -> Generator[Engine]:
+    """Open the database, the embedded one if no other is named, in its newest shape."""
+    with ExitStack() as closing:
+        url = settings.database_url
+        if url is None:
+            url = closing.enter_context(embedded.start(settings.data_dir)).url
+        engine = open_engine(url)
+        closing.callback(engine.dispose)
+        assert_durable(engine)
+        migrate(engine)
+        yield engine
+
+
+def app(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = wall_clock,
+    opening: Opening = opened,
+) -> FastAPI:
+    """Return the app. It opens the database when it starts and lets go of it when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        logs.start(settings)
+        async with contextmanager_in_threadpool(opening(settings)) as engine:
+            opened_door = door(engine, settings, clock)
+            app.state.door = opened_door
+            yield
+            await opened_door.redemptions.stop()
+            opened_door.spare.dispose()
+
+    made = FastAPI(
+        title="Counterfoil",
+        summary="Mobile coupons that are spent once, work offline, and tell what they brought.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        openapi_tags=manual.TAGS,
+        description=manual.INTRODUCTION,
+        separate_input_output_schemas=False,
+    )
+    made.include_router(version_1())
+    for module in (wellknown, health, manual):
+        made.include_router(module.router)
+    manual.install(made)
+    problems.install(made)
+    made.add_middleware(edges.Edge)
+    return made
+
+
+def from_environment() -> FastAPI:
+    """Return the app that the environment describes; what `uvicorn --factory` calls."""
+    return app(read_settings())
+
+
+def version_1() -> APIRouter:
+    """Return everything that an operator's API key opens."""
+    version = APIRouter(prefix="/v1")
+    for module in (
+        operators,
+        campaigns,
+        offers,
+        batches,
+        coupons,
+        validations,
+        holds,
+        redemptions,
+        reversals,
+        reports,
+        keys,
+    ):
+        version.include_router(module.router)
+    return version
+
+
+def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> Door:
+    passphrase = key_passphrase(settings).encode()
+
+    def caller(api_key: str) -> UUID | None:
+        with Session(engine) as session:
+            return engine_operators.operator_of(session, api_key)
+
+    def ring(operator_id: UUID) -> KeyRing:
+        with Session(engine) as session:
+            return signing_keys.ring(
+                session, operator_id, issuer_url=settings.issuer_url, passphrase=passphrase
+            )
+
+    return Door(
+        engine=engine,
+        looking=engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        ),
+        spare=open_engine(engine.url.render_as_string(hide_password=False), pool=1, overflow=0),
+        issuer_url=settings.issuer_url,
+        code_secret=short_code_secret(settings).encode(),
+        passphrase=passphrase,
+        clock=clock,
+        callers=Kept(caller, seconds=CALLER_SECONDS, most=MOST_KEPT, tick=tick),
+        rings=Kept(ring, seconds=RING_SECONDS, most=MOST_KEPT, tick=tick),
+        redemptions=Batches(
+            partial(redemptions.redeem_together, engine, clock),
+            everybodys=(OperationalError, PoolExhausted),
+        ),
+    )

@@ -1,0 +1,246 @@
+"""What a developer reads: the documentation, the OpenAPI document, a page for each problem."""
+
+from collections.abc import Mapping
+from functools import cache
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from api import problems
+from coupon_engine.validation import wording
+from schemas.refusals import Why
+
+STATIC = "/docs/static"
+# The page's own script is the only one that stands in its text; it draws with inline styles.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+
+INTRODUCTION = """
+Coupons that are spent once. Every write carries an `id` made by whoever asks (a UUIDv7): asking
+again with the same id is harmless and gets the first answer. Money is whole minor units with an
+ISO 4217 currency; instants carry an offset. Every no is a problem (RFC 9457) with a `code` that
+never changes; `/problems` lists them.
+
+Get an API key with `counterfoil operator create acme "Acme Ltd"`, then
+
+    curl http://127.0.0.1:8000/v1/campaigns -H "Authorization: Bearer $KEY" --json '{
+      "id": "0195a5c0-7d2e-7000-8000-000000000001", "name": "Spring", "currency": "EUR",
+      "zone": "Europe/Berlin", "starts_at": "2026-03-01T00:00:00+01:00",
+      "ends_at": "2026-06-01T00:00:00+02:00", "budget_minor": 500000,
+      "max_redemptions": 2000, "max_issued": 10000}'
+
+and so on with an offer, a batch and a coupon: the examples below fit together.
+"""
+
+TAGS: list[dict[str, Any]] = [
+    {"name": "Campaigns", "description": "A goal with dates and ceilings. 活动"},
+    {"name": "Offers", "description": "Value and conditions, versioned, then frozen. 优惠"},
+    {"name": "Batches", "description": "A counted lot of one offer version. 批次"},
+    {"name": "Coupons", "description": "One serial instance, one holder. 券"},
+    {"name": "Redemptions", "description": "Validate, redeem, reverse. 验券、核销、撤销核销"},
+    {"name": "Holds", "description": "A redemption promised for minutes. 预占"},
+    {"name": "Merchants", "description": "They accept coupons. 商家"},
+    {"name": "Stores", "description": "One place of a merchant, with a time zone. 门店"},
+    {"name": "Terminals", "description": "One scanning device. 终端"},
+    {"name": "Customers", "description": "They hold coupons, under your names for them. 顾客"},
+    {"name": "Keys", "description": "What coupons are signed with."},
+    {"name": "Health", "description": "Is it alive, and can it serve?"},
+]
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> HTMLResponse:
+    root = request.scope.get("root_path", "")
+    page = get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
+        title="Counterfoil",
+        swagger_js_url=f"{root}{STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{root}{STATIC}/swagger-ui.css",
+        swagger_favicon_url=f"{root}{STATIC}/favicon.png",
+        swagger_ui_parameters={"docExpansion": "none", "persistAuthorization": False},
+    )
+    page.headers["Content-Security-Policy"] = DOCS_POLICY
+    return page
+
+
+@router.get("/problems")
+async def all_problems() -> HTMLResponse:
+    rows = "".join(
+        f"<tr><td><a href='problems/{code}'>{code}</a><td>{each['value']['status']}"
+        f"<td>{escape(each['summary'])}"
+        for code, each in _examples().items()
+    )
+    return _page("Problems", f"<table>{rows}</table>")
+
+
+@router.get("/problems/{code}")
+async def one_problem(code: str) -> HTMLResponse:
+    if code not in _examples():
+        raise HTTPException(404)
+    problem = _examples()[code]["value"]
+    told = "".join(f"<dt>{who}<dd>{escape(en)}<dd>{zh}" for who, (en, zh) in _told(code).items())
+    example = escape(problems.as_text(problem))
+    return _page(
+        code,
+        f"<p>{problem['status']}: {escape(problem['title'])}<dl>{told}</dl><pre>{example}</pre>",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Serve the page's parts from this machine, and give the document what FastAPI cannot know."""
+    app.mount(STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            components = document.setdefault("components", {})
+            schemas = components.setdefault("schemas", {})
+            for name, schema in _problem_schemas().items():
+                schemas.setdefault(name, schema)
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            components["examples"] = _examples()
+            _put_requests(document)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi
+
+
+@cache
+def _examples() -> dict[str, Any]:
+    return problems.examples()
+
+
+def _problem_schemas() -> dict[str, Any]:
+    schema = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs"), "Problem": schema}
+
+
+def _told(code: str) -> Mapping[str, tuple[str, str]]:
+    if code not in Why:
+        return {}
+    why = Why(code)
+    return {
+        "Customer 顾客": wording.CUSTOMER[why],
+        "Cashier 收银员": wording.CASHIER[why],
+        "Developer 开发者": wording.DEVELOPER[why],
+    }
+
+
+def _page(title: str, body: str) -> HTMLResponse:
+    return HTMLResponse(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<h1>{title}</h1>{body}"
+    )
+
+
+def _put_requests(document: dict[str, Any]) -> None:
+    for path, example in REQUESTS.items():
+        body = document["paths"][path]["post"]["requestBody"]
+        body["content"]["application/json"]["example"] = example
+
+
+def _id(number: int) -> str:
+    return f"0195a5c0-7d2e-7000-8000-{number:012}"
+
+
+# One campaign from its making to its first reversal.
+REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    "/v1/merchants": {"id": _id(10), "name": "Corner shop"},
+    "/v1/stores": {
+        "id": _id(11),
+        "merchant_id": _id(10),
+        "name": "Main street",
+        "zone": "Europe/Berlin",
+    },
+    "/v1/terminals": {"id": _id(12), "store_id": _id(11), "name": "Till 1"},
+    "/v1/customers": {
+        "id": _id(13),
+        "customers": [{"id": _id(14), "ref": "c-1001", "segments": ["regular"]}],
+    },
+    "/v1/keys": {"id": _id(15)},
+    "/v1/campaigns": {
+        "id": _id(1),
+        "name": "Spring",
+        "currency": "EUR",
+        "zone": "Europe/Berlin",
+        "starts_at": "2026-03-01T00:00:00+01:00",
+        "ends_at": "2026-06-01T00:00:00+02:00",
+        "budget_minor": 500_000,
+        "max_redemptions": 2_000,
+        "max_issued": 10_000,
+    },
+    "/v1/offers": {
+        "id": _id(2),
+        "campaign_id": _id(1),
+        "terms": {
+            "title": {"en": "3.50 off from 20", "zh": "满20减3.50"},
+            "benefit": {"kind": "amount_off", "amount_minor": 350},
+            "conditions": {"minimum_basket_minor": 2_000},
+            "validity": {"days_after_issue": 30},
+        },
+    },
+    "/v1/batches": {
+        "id": _id(3),
+        "offer_id": _id(2),
+        "name": "By mail",
+        "size": 10_000,
+        "has_short_codes": True,
+    },
+    "/v1/moves": {
+        "id": _id(4),
+        "campaign_id": _id(1),
+        "move": "approve",
+        "reason": "Budget agreed with the merchant",
+    },
+    "/v1/coupons": {"id": _id(5), "batch_id": _id(3), "customer_id": _id(14)},
+    "/v1/issues": {"id": _id(6), "batch_id": _id(3), "unclaimed": 100},
+    "/v1/validations": {
+        "codes": ["7K3M-9QXA-0T5C"],
+        "store_id": _id(11),
+        "basket": {"currency": "EUR", "total_minor": 2_450},
+    },
+    "/v1/redemptions": {
+        "id": _id(7),
+        "code": "7K3M-9QXA-0T5C",
+        "store_id": _id(11),
+        "terminal_id": _id(12),
+        "cashier": "Kim",
+        "order_ref": "R-2026-0001",
+        "basket": {
+            "currency": "EUR",
+            "lines": [
+                {
+                    "product": "coffee-500",
+                    "category": "coffee",
+                    "quantity": 2,
+                    "unit_price_minor": 899,
+                },
+                {"product": "cake", "quantity": 1, "unit_price_minor": 652},
+            ],
+        },
+    },
+    "/v1/reversals": {
+        "id": _id(8),
+        "redemption_id": _id(7),
+        "reason": "Customer changed their mind",
+    },
+    "/v1/ceilings": {
+        "id": _id(9),
+        "campaign_id": _id(1),
+        "ceiling": "budget_minor",
+        "current": 500_000,
+        "target": 600_000,
+        "reason": "More of the same",
+    },
+}

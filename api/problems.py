@@ -1,0 +1,299 @@
+"""Every no as an RFC 9457 problem. The one place that knows both coupons and HTTP."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import Field
+from pydantic_core import to_json
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from starlette.exceptions import HTTPException
+
+from api import logs
+from coupon_engine import errors
+from coupon_engine.database import busy_or
+from coupon_engine.drawing import CannotPrint
+from coupon_engine.errors import CouponError, CouponRefused
+from coupon_engine.validation import token_refused, wording
+from schemas.base import Json, Wire
+from schemas.refusals import Reason, Refusal, Why
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 1
+
+# 404: not here. 409: not now, or not in this state. 422: never, as it was asked. 503: ask again.
+STATUS_OF: Mapping[type[CouponError], int] = {
+    CouponRefused: 409,
+    errors.RequestReused: 409,
+    errors.Unknown: 404,
+    errors.NameTaken: 409,
+    errors.OfferFrozen: 409,
+    errors.OfferSuperseded: 409,
+    errors.TermsMismatch: 422,
+    errors.MoveNotAllowed: 409,
+    errors.CeilingMoved: 409,
+    errors.CeilingBelowUse: 409,
+    errors.NotIssuing: 409,
+    errors.BatchExhausted: 409,
+    errors.ClaimLimitReached: 409,
+    errors.CouponTaken: 409,
+    errors.CouponNotUsable: 409,
+    errors.TooManyHolderKeys: 409,
+    errors.HolderKeyInvalid: 422,
+    errors.HolderKeyRequired: 422,
+    errors.HoldOver: 409,
+    errors.UndoWindowClosed: 409,
+    errors.AlreadyReversed: 409,
+    errors.LineUnknown: 422,
+    errors.NoSigningKey: 409,
+    errors.KeyTooYoung: 409,
+    errors.NoFreeLetter: 409,
+    errors.Busy: 503,
+    CannotPrint: 422,
+    token_refused.TokenRefused: 409,
+    token_refused.NotACoupon: 409,
+    token_refused.TwoCodes: 409,
+    token_refused.Malformed: 409,
+    token_refused.UnknownKey: 409,
+    token_refused.KeyScope: 409,
+    token_refused.BadSignature: 409,
+    token_refused.BadHolderSignature: 409,
+    token_refused.Stale: 409,
+    token_refused.ClockAhead: 409,
+    token_refused.ChallengeRequired: 409,
+    token_refused.LiveCodeRequired: 409,
+}
+
+# What is said before any coupon is looked at.
+INVALID = "invalid_request"
+AT_THE_DOOR: Mapping[int, tuple[str, str]] = {
+    400: ("unreadable_body", "The body cannot be read."),
+    401: ("api_key_required", "Send an API key: 'Authorization: Bearer cfk_...'."),
+    404: ("no_such_page", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take this method."),
+    413: ("body_too_large", "The body is too large."),
+    415: ("not_json", "Send JSON, as 'Content-Type: application/json'."),
+    422: (INVALID, "Something in the request cannot be meant so."),
+    500: ("internal", "Something broke on our side. Ask again with the same id."),
+    503: ("unavailable", "The record cannot be reached just now. Ask again with the same id."),
+}
+
+
+class Place(Wire):
+    """One thing in a request that cannot be meant so."""
+
+    at: str = Field(description="Where, such as body.basket.lines[0].quantity.")
+    says: str
+
+
+class Problem(Wire):
+    """A no, for programs (`code`) and for people (`title`, `detail`); see RFC 9457."""
+
+    type: str = Field(description="The page that explains this kind of problem.")
+    title: str
+    status: int
+    code: str = Field(description="Never changes: decide by this.")
+    detail: str
+    details: Json | None = Field(default=None, description="What is known about this case.")
+    refusal: Refusal | None = Field(default=None, description="Why a coupon does not work.")
+    places: tuple[Place, ...] | None = Field(default=None, description="What to mend.")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of this app leave as a problem."""
+    app.add_exception_handler(CouponError, _coupon_error)
+    app.add_exception_handler(HTTPException, _door_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(DBAPIError, _database_error)
+    app.add_exception_handler(PoolExhausted, _exhausted)
+
+
+def problem_of(error: CouponError) -> Problem:
+    """Word an error of the engine."""
+    status = STATUS_OF[type(error)]
+    if isinstance(error, CouponRefused):
+        refusal = error.refusal
+        return Problem(
+            type=page_of(refusal.code),
+            title=wording.CASHIER[refusal.code][0],
+            status=status,
+            code=refusal.code,
+            detail=refusal.developer.en,
+            refusal=refusal,
+        )
+    return Problem(
+        type=page_of(error.code),
+        title=error.message,
+        status=status,
+        code=error.code,
+        detail=str(error.details.get("why", error.message)),
+        details=error.details or None,
+    )
+
+
+def at_the_door(status: int, detail: str | None = None, **more: Any) -> Problem:
+    """Word a no of HTTP's own."""
+    code, title = AT_THE_DOOR.get(status, AT_THE_DOOR[400 if status < 500 else 500])
+    return Problem(
+        type=page_of(code), title=title, status=status, code=code, detail=detail or title, **more
+    )
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the problem as it leaves."""
+    retry = {"Retry-After": str(RETRY_SECONDS)} if problem.status == 503 else {}
+    body = problem.model_dump(mode="json", exclude_none=True)
+    return Response(
+        to_json(body), problem.status, {**retry, **(headers or {})}, media_type=MEDIA_TYPE
+    )
+
+
+def as_text(problem: Json) -> str:
+    """Return a problem as a person reads it."""
+    return to_json(problem, indent=2).decode()
+
+
+def page_of(code: str) -> str:
+    return f"/problems/{code}"
+
+
+# These are `async` because Starlette would run them in another thread otherwise.
+
+
+async def _coupon_error(_: Request, error: Exception) -> Response:
+    return answer(problem_of(cast("CouponError", error)))
+
+
+async def _door_error(_: Request, error: Exception) -> Response:
+    error = cast("HTTPException", error)
+    return answer(at_the_door(error.status_code), error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Tell every place that is wrong, but never repeat what stood there."""
+    found = cast("Sequence[Mapping[str, Any]]", cast("RequestValidationError", error).errors())
+    if any(each["loc"] == ("body",) for each in found) and not _says_json(request):
+        return answer(at_the_door(415))
+    places = tuple(Place(at=_path(each["loc"]), says=_says(each)) for each in found[:MOST_PLACES])
+    detail = "; ".join(f"{place.at}: {place.says}" for place in places[:3])
+    return answer(at_the_door(422, detail, places=places))
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    """A wait that PostgreSQL ended is worth asking again; so is a connection that broke.
+
+    What became of a commit that broke is not known. Whoever asks again by the same id learns it.
+    """
+    error = cast("DBAPIError", error)
+    if isinstance(busy_or(error), errors.Busy):
+        return answer(problem_of(errors.Busy()))
+    logs.failed(request, error)
+    return answer(at_the_door(503 if error.connection_invalidated else 500))
+
+
+async def _exhausted(*_: object) -> Response:
+    return answer(problem_of(errors.Busy()))
+
+
+MOST_PLACES = 20
+
+
+def _says_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind.startswith("application/") and kind.endswith(("/json", "+json"))
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    return "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc
+    ).removeprefix(".")
+
+
+def _says(error: Mapping[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+# For the OpenAPI document: which endpoint answers which code.
+
+
+def can_fail_with(*kinds: type[CouponError]) -> dict[int | str, dict[str, Any]]:
+    """Document the codes of an endpoint: those of its verb, and those that any of them has."""
+    by_status: dict[int, list[str]] = {}
+    for kind in (*kinds, errors.Busy):
+        codes = list(Why) if kind is CouponRefused else [kind.code]
+        by_status.setdefault(STATUS_OF[kind], []).extend(codes)
+    for status in (401, 413, 415, 422, 503):
+        by_status.setdefault(status, []).append(AT_THE_DOOR[status][0])
+    return {status: _documented(codes) for status, codes in sorted(by_status.items())}
+
+
+def examples() -> dict[str, Any]:
+    """Return one example of every problem, by its code."""
+    problems = [
+        *(at_the_door(status) for status in AT_THE_DOOR),
+        *(problem_of(_example_of(kind)) for kind in STATUS_OF if kind is not CouponRefused),
+        *(problem_of(CouponRefused(_refusal(why))) for why in Why),
+    ]
+    return {
+        problem.code: {
+            "summary": problem.title,
+            "value": problem.model_dump(mode="json", exclude_none=True),
+        }
+        for problem in problems
+    }
+
+
+def _documented(codes: Iterable[str]) -> dict[str, Any]:
+    codes = list(codes)
+    return {
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+            }
+        },
+    }
+
+
+def _example_of(kind: type[CouponError]) -> CouponError:
+    error = kind.__new__(kind)
+    CouponError.__init__(error, **_DETAILS.get(kind.code, {}))
+    return error
+
+
+def _refusal(why: Why) -> Refusal:
+    rule, needs = _REASONS.get(why, ("code" if why in _ABOUT_CODES else "coupon", {}))
+    return wording.refusal(
+        [Reason(code=why, rule=rule, needs=needs)], currency="EUR", zone="Europe/Berlin"
+    )
+
+
+_DETAILS: Mapping[str, Json] = {
+    "unknown": {"kind": "store", "id": "0195a5c0-0000-7000-8000-000000000001"},
+    "move_not_allowed": {"state": "ended", "move": "pause", "allowed": ["archive"]},
+    "ceiling_moved": {"current": 500_000},
+    "ceiling_below_use": {"in_use": 123_400},
+    "undo_window_closed": {"undo_until": "2026-03-01T13:00:00+00:00"},
+    "line_unknown": {"lines": [3]},
+    "not_issuing": {"campaign_state": "paused"},
+    "terms_mismatch": {"why": "a coupon must not start before its campaign"},
+    "key_too_young": {"usable_from": "2026-03-03T12:00:00+00:00"},
+    "stale": {"behind_seconds": 95},
+    "clock_ahead": {"ahead_seconds": 300},
+}
+_REASONS: Mapping[Why, tuple[str, Json]] = {
+    Why.BELOW_MINIMUM: (
+        "conditions.minimum_basket_minor",
+        {"add_minor": 350, "currency": "EUR"},
+    ),
+    Why.NOT_YET: ("coupon.valid_from", {"from": "2026-03-02T00:00:00+01:00"}),
+    Why.EXPIRED: ("coupon.valid_until", {"until": "2026-03-01T00:00:00+01:00"}),
+    Why.ALREADY_REDEEMED: ("coupon.uses", {"at": "2026-03-01T12:00:00+01:00"}),
+    Why.TOO_FEW_ITEMS: ("conditions.minimum_units", {"add_units": 1}),
+    Why.BUDGET_SPENT: ("campaign.budget_minor", {"left_minor": 120, "currency": "EUR"}),
+}
+_ABOUT_CODES = frozenset(list(Why)[: list(Why).index(Why.UNCLAIMED)])

@@ -1,0 +1,24 @@
+"""Looking: would these coupons work?"""
+
+from fastapi import APIRouter
+
+from api.deps import Looking, Now, OperatorId, Reading
+from api.problems import can_fail_with
+from coupon_engine import validating
+from coupon_engine.errors import Unknown
+from schemas.redemptions import NewValidation, ValidationView
+
+router = APIRouter(tags=["Redemptions"])
+
+
+@router.post("/validations", responses=can_fail_with(Unknown))
+def validate(
+    request: NewValidation,
+    session: Looking,
+    operator_id: OperatorId,
+    reader: Reading,
+    now: Now,
+) -> ValidationView:
+    """Say what each coupon would take off this basket. Changes nothing and promises nothing."""
+    codes = reader.read_all(request.codes, request.challenge)
+    return validating.validate(session, operator_id, request, codes, now=now)
