@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Start here. Needs Python 3.11 or newer, and nothing else of ours.
 
-    python3 run.py demo     watch one campaign from issue to settlement
+    python3 run.py demo     replay 27 campaigns of a grocer, and account for every redemption
     python3 run.py test     run every check; with arguments, only the tests they name
     python3 run.py serve    start the API on 127.0.0.1:8000
 

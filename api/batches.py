@@ -20,6 +20,7 @@ from coupon_engine.errors import (
 )
 from coupon_engine.validation.token_refused import LiveCodeRequired
 from schemas.campaigns import BatchView, NewBatch, NewBatchMove
+from schemas.money import Language
 
 router = APIRouter(tags=["Batches"])
 
@@ -63,6 +64,7 @@ def sheet(
     keys: Keys,
     code_secret: CodeSecret,
     now: Now,
+    language: Language = "en",
 ) -> Response:
     """Coupons to print and cut up, eight to an A4 page."""
     pdf = printing.sheet(
@@ -70,6 +72,7 @@ def sheet(
         operator_id,
         batch_id,
         keys,
+        language=language,
         after=page.after,
         most=page.most,
         code_secret=code_secret,

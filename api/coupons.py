@@ -209,10 +209,9 @@ def token(
     operator_id: OperatorId,
     keys: Keys,
     code_secret: CodeSecret,
-    now: Now,
 ) -> TokenView:
     """Sign the coupon for a phone. Each call signs anew; all of them are the same coupon."""
-    return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
+    return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret)
 
 
 @router.get(
@@ -229,12 +228,9 @@ def qr_png(
     operator_id: OperatorId,
     keys: Keys,
     code_secret: CodeSecret,
-    now: Now,
 ) -> Response:
     """The code as a picture for a screen. A coupon bound to a phone is drawn by the phone."""
-    picture = printing.qr_png(
-        session, operator_id, coupon_id, keys, code_secret=code_secret, now=now
-    )
+    picture = printing.qr_png(session, operator_id, coupon_id, keys, code_secret=code_secret)
     return Response(picture, media_type="image/png")
 
 
@@ -252,10 +248,7 @@ def qr_svg(
     operator_id: OperatorId,
     keys: Keys,
     code_secret: CodeSecret,
-    now: Now,
 ) -> Response:
     """The code as a drawing of any size."""
-    drawing = printing.qr_svg(
-        session, operator_id, coupon_id, keys, code_secret=code_secret, now=now
-    )
+    drawing = printing.qr_svg(session, operator_id, coupon_id, keys, code_secret=code_secret)
     return Response(drawing, media_type="image/svg+xml")

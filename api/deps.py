@@ -12,7 +12,6 @@ from uuid import UUID
 
 from fastapi import Depends, HTTPException, Query, Request, status
 from fastapi.concurrency import run_in_threadpool
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field
 from sqlalchemy import Engine
 from sqlmodel import Session
@@ -46,10 +45,10 @@ class Door:
     clock: Callable[[], datetime]
     callers: Kept[str, UUID | None]  # by API key
     rings: Kept[UUID, KeyRing]
-    redemptions: Batches[UUID, Presented, str]  # answers are the bodies of `RedemptionView`
+    batches: Batches[UUID, Presented, str]  # answers are the bodies of `RedemptionView`
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reader:
     """Reads what was shown at a counter, with the asking operator's keys."""
 
@@ -114,22 +113,16 @@ async def passphrase_of(request: Request) -> bytes:
     return door_of(request).passphrase
 
 
-async def whose_key(
-    request: Request,
-    given: Annotated[
-        HTTPAuthorizationCredentials | None,
-        Depends(HTTPBearer(auto_error=False, description="An operator's API key: cfk_...")),
-    ],
-) -> UUID:
+async def whose_key(request: Request) -> UUID:
     """Return the operator whose key was sent; the request itself never names one.
 
     `async`, as its neighbours are, so that a look into a dictionary needs no other thread; the
     database is asked in one.
     """
     operator_id = None
-    if given is not None:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and key:
         callers = door_of(request).callers
-        key = given.credentials
         operator_id = callers.fresh(key) or await run_in_threadpool(callers.get, key)
     if operator_id is None:
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
@@ -155,9 +148,9 @@ def ring_of(request: Request, operator_id: OperatorId) -> KeyRing:
     return ring if can_sign else rings.again(operator_id)
 
 
-async def reader_of(request: Request, operator_id: OperatorId, now: Now) -> Reader:
+async def reader_of(request: Request, operator_id: OperatorId) -> Reader:
     door = door_of(request)
-    return Reader(operator_id, door.rings, door.code_secret, now)
+    return Reader(operator_id, door.rings, door.code_secret, door.clock())
 
 
 def forget_ring(request: Request, operator_id: OperatorId) -> Iterator[None]:
@@ -166,11 +159,11 @@ def forget_ring(request: Request, operator_id: OperatorId) -> Iterator[None]:
     door_of(request).rings.forget(operator_id)
 
 
-async def redemptions_of(request: Request) -> Batches[UUID, Presented, str]:
-    return door_of(request).redemptions
+async def the_door(request: Request) -> Door:
+    return door_of(request)
 
 
 Keys = Annotated[KeyRing, Depends(ring_of)]
 Reading = Annotated[Reader, Depends(reader_of)]
+TheDoor = Annotated[Door, Depends(the_door)]
 ForgetRing = Depends(forget_ring, scope="function")
-Redemptions = Annotated[Batches[UUID, Presented, str], Depends(redemptions_of)]

@@ -80,7 +80,7 @@ def app(
             opened_door = door(engine, settings, clock)
             app.state.door = opened_door
             yield
-            await opened_door.redemptions.stop()
+            await opened_door.batches.stop()
             opened_door.spare.dispose()
 
     made = FastAPI(
@@ -113,6 +113,7 @@ def version_1() -> APIRouter:
     """Return everything that an operator's API key opens."""
     version = APIRouter(prefix="/v1")
     for module in (
+        redemptions,  # first, because FastAPI looks for the right one in this order
         operators,
         campaigns,
         offers,
@@ -120,7 +121,6 @@ def version_1() -> APIRouter:
         coupons,
         validations,
         holds,
-        redemptions,
         reversals,
         reports,
         keys,
@@ -154,7 +154,7 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         clock=clock,
         callers=Kept(caller, seconds=CALLER_SECONDS, most=MOST_KEPT, tick=tick),
         rings=Kept(ring, seconds=RING_SECONDS, most=MOST_KEPT, tick=tick),
-        redemptions=Batches(
+        batches=Batches(
             partial(redemptions.redeem_together, engine, clock),
             everybodys=(OperationalError, PoolExhausted),
         ),

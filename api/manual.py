@@ -109,6 +109,11 @@ def install(app: FastAPI) -> None:
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
             components["examples"] = _examples()
+            components["securitySchemes"] = {"API key": {"type": "http", "scheme": "bearer"}}
+            for path, operations in document["paths"].items():
+                if path.startswith("/v1/"):
+                    for operation in operations.values():
+                        operation["security"] = [{"API key": []}]
             _put_requests(document)
         assert app.openapi_schema is not None
         return app.openapi_schema

@@ -194,7 +194,6 @@ def token(
     keys: KeyRing,
     *,
     code_secret: bytes,
-    now: datetime,
 ) -> TokenView:
     """Sign a coupon's token. Each call signs anew; all of them are the same coupon.
 

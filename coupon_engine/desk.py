@@ -17,6 +17,7 @@ from sqlmodel import Session
 from coupon_engine import limits
 from coupon_engine.errors import Unknown
 from coupon_engine.offers import terms_of
+from coupon_engine.validation.discounts import takes_units
 from coupon_engine.validation.facts import (
     Applied,
     CampaignFacts,
@@ -200,6 +201,7 @@ class Desk:
                 stacking_order=conditions.stacking_order,
                 discount_minor=discount.minor,
                 lines=discount.lines,
+                by_unit=takes_units(coupon.terms.benefit),
             ),
         )
 
@@ -266,6 +268,7 @@ def applied_as_json(applied: Iterable[Applied]) -> list[dict[str, Any]]:
             "stacking_order": each.stacking_order,
             "discount_minor": each.discount_minor,
             "lines": lines_as_json(each.lines),
+            "by_unit": each.by_unit,
         }
         for each in applied
     ]
@@ -281,6 +284,7 @@ def applied_from_json(applied: Iterable[dict[str, Any]]) -> tuple[Applied, ...]:
             stacking_order=each["stacking_order"],
             discount_minor=each["discount_minor"],
             lines=lines_from_json(each["lines"]),
+            by_unit=each["by_unit"],
         )
         for each in applied
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple, cast
@@ -75,8 +76,7 @@ def svg(text: str, surface: Surface = Surface.SCREEN) -> str:
 def sheets_pdf(coupons: Sequence[PrintedCoupon], *, font: FontFile | None = None) -> bytes:
     """Return A4 pages of eight coupons at 300 dpi, without loss, as one PDF.
 
-    Without a font file Pillow's own font serves. It has the letters of English and no others, not
-    even a euro sign; `installed_font` looks for a better one.
+    Without a font file Noto Sans serves; bring another for what it lacks.
 
     Raises:
         CannotPrint: The font lacks a character, or a text does not fit its place.
@@ -101,24 +101,16 @@ def sheets_png(coupons: Sequence[PrintedCoupon], *, font: FontFile | None = None
     return [_png(page) for page in _pages(coupons, font)]
 
 
-def installed_font() -> FontFile | None:
-    """Return a font of this machine, one with Chinese before one without."""
-    return next((font for font in _WELL_KNOWN if font.path.is_file()), None)
+def noto() -> FontFile:
+    """Return Noto Sans, which has English, Chinese and every currency's sign."""
+    collection = resources.files("noto_cjk_sans_otc") / "NotoSansCJK-Regular.ttc"
+    return FontFile(Path(str(collection)), face=2)  # the face for Simplified Chinese
 
 
 DPI = 300
 QUIET_ZONE = 4  # modules; ISO/IEC 18004 asks for it
 COUPONS_ON_A_PAGE = 8
 
-_WELL_KNOWN = (
-    FontFile(Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"), 2),  # 2: simplified
-    FontFile(Path("/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc"), 2),
-    FontFile(Path("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc")),
-    FontFile(Path("/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc")),
-    FontFile(Path("/System/Library/Fonts/Hiragino Sans GB.ttc")),
-    FontFile(Path("C:/Windows/Fonts/msyh.ttc")),
-    FontFile(Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")),
-)
 _LEVEL = {Surface.SCREEN: ERROR_CORRECT_L, Surface.PAPER: ERROR_CORRECT_M}
 _WHITE = 1  # black is 0, as everywhere in a picture of one bit a pixel
 
@@ -253,13 +245,11 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _fonts(font: FontFile | None) -> Fonts:
+    path, face = font or noto()
+
     @cache
     def at(size: int) -> Font:
-        if font is not None:
-            return ImageFont.truetype(font.path, size, index=font.face)
-        builtin = ImageFont.load_default(size)
-        assert isinstance(builtin, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
-        return builtin
+        return ImageFont.truetype(path, size, index=face)
 
     return at
 

@@ -387,7 +387,7 @@ def _copy(
 
 def _code_hasher(source: _Source, secret: bytes) -> Callable[[UUID], bytes | None]:
     if not source.batch.has_short_codes:
-        return lambda id: None
+        return lambda _: None
     return lambda id: short_code.fingerprint(short_code.short_code_of(id, secret), secret)
 
 

@@ -15,6 +15,7 @@ from coupon_engine.tables import Batch, Campaign
 from coupon_engine.validation.issuer_keys import KeyRing
 from coupon_engine.validation.token_refused import LiveCodeRequired
 from coupon_engine.validation.wording import describe
+from schemas.money import Language
 
 
 def qr_png(
@@ -24,7 +25,6 @@ def qr_png(
     keys: KeyRing,
     *,
     code_secret: bytes,
-    now: datetime,
 ) -> bytes:
     """Return a coupon's code as a picture for a screen.
 
@@ -32,9 +32,7 @@ def qr_png(
         LiveCodeRequired: The coupon is bound to a phone, which alone can draw its code.
         Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
     """
-    return drawing.png(
-        _text(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
-    )
+    return drawing.png(_text(session, operator_id, coupon_id, keys, code_secret=code_secret))
 
 
 def qr_svg(
@@ -44,7 +42,6 @@ def qr_svg(
     keys: KeyRing,
     *,
     code_secret: bytes,
-    now: datetime,
 ) -> str:
     """Return a coupon's code as a drawing of any size.
 
@@ -52,9 +49,7 @@ def qr_svg(
         LiveCodeRequired: The coupon is bound to a phone, which alone can draw its code.
         Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
     """
-    return drawing.svg(
-        _text(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
-    )
+    return drawing.svg(_text(session, operator_id, coupon_id, keys, code_secret=code_secret))
 
 
 def sheet(
@@ -63,6 +58,7 @@ def sheet(
     batch_id: UUID,
     keys: KeyRing,
     *,
+    language: Language,
     after: UUID | None,
     most: int,
     code_secret: bytes,
@@ -72,7 +68,7 @@ def sheet(
 
     Raises:
         Unknown: No such batch, or no coupon of it comes after `after`.
-        CannotPrint: The words do not fit, or the built-in font lacks one of their letters.
+        CannotPrint: The words do not fit, or no font has one of their letters.
         LiveCodeRequired: The coupons are bound to phones; paper is not enough.
         NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
     """
@@ -91,12 +87,12 @@ def sheet(
     )
     if not views:
         raise Unknown("coupon", after or batch_id)
-    conditions = "\n".join(describe(terms, "en", campaign.currency))
+    conditions = "\n".join(describe(terms, language, campaign.currency))
     return drawing.sheets_pdf(
         [
             PrintedCoupon(
-                text=_text(session, operator_id, each.id, keys, code_secret=code_secret, now=now),
-                title=each.title.en,
+                text=_text(session, operator_id, each.id, keys, code_secret=code_secret),
+                title=each.title.zh if language == "zh" else each.title.en,
                 conditions=conditions,
                 validity=_validity(each.valid_from, each.valid_until, campaign.zone),
                 short_code=each.short_code or "",
@@ -113,9 +109,8 @@ def _text(
     keys: KeyRing,
     *,
     code_secret: bytes,
-    now: datetime,
 ) -> str:
-    token = coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
+    token = coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret)
     if token.text is None:
         raise LiveCodeRequired
     return token.text

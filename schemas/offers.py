@@ -147,7 +147,9 @@ Refs = Annotated[tuple[Ref, ...], each_once(lambda ref: ref)]
 class Conditions(Wire):
     """When the coupon works. What is left empty asks nothing."""
 
-    minimum_basket_minor: Minor = 0
+    minimum_basket_minor: Minor = Field(
+        default=0, description="The whole basket, in scope or not, before any coupon."
+    )
     minimum_units: AtLeastOne = Field(default=1, description="So many units in scope are bought.")
     products: Refs = Field(default=(), max_length=20_000, description="In scope; empty means all.")
     categories: Refs = Field(default=(), max_length=1_000)

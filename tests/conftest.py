@@ -1,18 +1,23 @@
-"""A fresh, real PostgreSQL database for each test, cloned from one that is migrated once."""
+"""A real PostgreSQL: a transaction that is rolled back, or a fresh clone for tests that commit."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine, make_url
 from sqlmodel import Session
 
 from coupon_engine import embedded
 from coupon_engine.database import open_engine, transaction
 from coupon_engine.migrating import migrate
+
+# Time is not judged in tests, and cores may be busy.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 
 ANOTHER_SERVER = "COUNTERFOIL_TEST_DATABASE_URL"
 
@@ -50,15 +55,32 @@ def database(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def untouched(server: str, template: str) -> Iterator[Engine]:
+    """One database for all tests that commit nothing."""
+    with _database(server, template) as name:
+        engine = open_engine(_named(server, name))
+        yield engine
+        engine.dispose()
+
+
 @pytest.fixture
-def session(database: Engine) -> Iterator[Session]:
-    """One open transaction. It commits at the end, so what a test left behind must be sound."""
-    with transaction(database) as session:
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """One open transaction, rolled back at the end: no clone is made, so it costs next to nothing.
+
+    In a test that asks for `database` as well, it is a transaction there, and commits.
+    """
+    if "database" in request.fixturenames:
+        with transaction(request.getfixturevalue("database")) as session:
+            yield session
+        return
+    engine: Engine = request.getfixturevalue("untouched")
+    with Session(engine, expire_on_commit=False, autoflush=False) as session:
         yield session
 
 
 @contextmanager
-def _database(server: str, template: str) -> Iterator[str]:
+def _database(server: str, template: str) -> Generator[str]:
     name = f"counterfoil_{uuid4().hex}"
     with _admin(server) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())

@@ -88,7 +88,8 @@ def another_store(
 
 
 def customer(session: Session, at: Shop, *, now: datetime = NOON, **more: Any) -> UUID:
-    one = NewCustomer(id=an_id(), **{"ref": f"c-{an_id().hex}", **more})
+    asked: dict[str, Any] = {"id": an_id(), "ref": f"c-{an_id().hex}"}
+    one = NewCustomer(**{**asked, **more})
     operators.create_customers(
         session, at.operator_id, NewCustomers(id=an_id(), customers=(one,)), now=now
     )
@@ -157,9 +158,7 @@ def batch(
 ) -> BatchView:
     of = of or offer(session, at, now=now)
     asked: dict[str, Any] = {"id": an_id(), "offer_id": of.id, "name": "First", "size": 1_000_000}
-    return batches.create_batch(
-        session, at.operator_id, NewBatch(**{**asked, **more}), now=now
-    )
+    return batches.create_batch(session, at.operator_id, NewBatch(**{**asked, **more}), now=now)
 
 
 def coupon(
@@ -182,9 +181,7 @@ def coupon(
 
 def signing_key(session: Session, at: Shop, *, now: datetime = NOON) -> KeyRing:
     """The shop's first key, in use."""
-    made = keys.publish(
-        session, at.operator_id, NewKey(id=an_id()), passphrase=PASSPHRASE, now=now
-    )
+    made = keys.publish(session, at.operator_id, NewKey(id=an_id()), passphrase=PASSPHRASE, now=now)
     keys.decide_key(
         session,
         at.operator_id,
@@ -194,11 +191,9 @@ def signing_key(session: Session, at: Shop, *, now: datetime = NOON) -> KeyRing:
     return keys.ring(session, at.operator_id, issuer_url=ISSUER, passphrase=PASSPHRASE)
 
 
-def code(session: Session, at: Shop, of: CouponView, ring: KeyRing, *, now: datetime = NOON) -> str:
+def code(session: Session, at: Shop, of: CouponView, ring: KeyRing) -> str:
     """What the phone of a static coupon shows."""
-    text = coupons.token(
-        session, at.operator_id, of.id, ring, code_secret=SECRET, now=now
-    ).text
+    text = coupons.token(session, at.operator_id, of.id, ring, code_secret=SECRET).text
     assert text is not None
     return text
 

@@ -173,7 +173,12 @@ def basket_missing(case: Case) -> Reason | None:
     is_told = isinstance(benefit, AmountOff) or (
         isinstance(benefit, GiftBalance) and case.spend_minor is not None
     )
-    asks_more = conditions.minimum_basket_minor or conditions.products or conditions.categories
+    asks_more = (
+        conditions.minimum_basket_minor
+        or conditions.minimum_units > 1
+        or conditions.products
+        or conditions.categories
+    )
     if is_told and not asks_more and not case.applied:
         return None
     return _reason(Why.BASKET_REQUIRED, "basket")
@@ -191,7 +196,8 @@ def lines_missing(case: Case) -> Reason | None:
         return None
     conditions = case.terms.conditions
     if (
-        conditions.products
+        conditions.minimum_units > 1
+        or conditions.products
         or conditions.categories
         or isinstance(case.terms.benefit, FixedPrice | FreeItem | BuyXGetY)
     ):
@@ -228,8 +234,23 @@ def nothing_in_scope(case: Case) -> Reason | None:
         return None
     rule = "conditions.products" if case.terms.conditions.products else "conditions.categories"
     benefit = case.terms.benefit
-    units = benefit.buy + benefit.get if isinstance(benefit, BuyXGetY) else 1
+    units = case.terms.conditions.minimum_units
+    if isinstance(benefit, BuyXGetY):
+        units = max(units, benefit.buy + benefit.get)
     return _reason(Why.NO_MATCHING_ITEM, rule, {"add_units": units})
+
+
+def below_minimum_units(case: Case) -> Reason | None:
+    """Every unit in scope counts, before any coupon."""
+    minimum, basket = case.terms.conditions.minimum_units, case.basket
+    if minimum == 1 or basket is None or not basket.lines:
+        return None
+    scope = scope_of(case.terms.conditions)
+    units = sum(line.quantity for line in basket.lines if scope.has(line))
+    if units == 0 or units >= minimum:
+        return None
+    rule = "conditions.minimum_units"
+    return _reason(Why.TOO_FEW_ITEMS, rule, {"add_units": minimum - units})
 
 
 def too_few_items(case: Case) -> Reason | None:
@@ -292,6 +313,7 @@ ORDER: tuple[Condition, ...] = (
     other_currency,
     below_minimum,
     nothing_in_scope,
+    below_minimum_units,
     too_few_items,
     shares_a_group,
     comes_too_late,

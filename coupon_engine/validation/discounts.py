@@ -16,6 +16,7 @@ from schemas.baskets import Basket, Line, LineDiscount
 from schemas.money import part, split
 from schemas.offers import (
     AmountOff,
+    Benefit,
     BuyXGetY,
     Conditions,
     FixedPrice,
@@ -23,8 +24,6 @@ from schemas.offers import (
     GiftBalance,
     PercentOff,
 )
-
-NOTHING = Discount(minor=0, lines=())
 
 
 def discount_of(case: Case) -> Discount:
@@ -92,6 +91,11 @@ def gift_left(gift: GiftBalance, case: Case) -> int:
 
 
 # Whole units, one price each.
+
+
+def takes_units(benefit: Benefit) -> bool:
+    """Does it take whole units, or a part of every line in scope?"""
+    return isinstance(benefit, FixedPrice | FreeItem | BuyXGetY)
 
 
 @dataclass(slots=True)

@@ -439,6 +439,7 @@ OFFER: Mapping[str, Both] = {
     ),
     "uses": ("Can be used {uses} times.", "可使用{uses}次。"),
     "minimum": ("From a purchase of {amount}.", "消费满{amount}可用。"),
+    "minimum_units": ("When you buy {units} or more.", "购满{units}件可用。"),
     "stores": ("In selected stores only.", "仅限指定门店使用。"),
     "hours": ("{days}, {from}–{until}.", "{days} {from}–{until}可用。"),
     "hours_overnight": (
@@ -525,6 +526,8 @@ def _conditions(terms: Terms, language: Language, currency: str) -> Iterator[Fac
     if conditions.minimum_basket_minor:
         minimum = _in(language, _amount(conditions.minimum_basket_minor, currency))
         yield "minimum", {"amount": minimum}
+    if conditions.minimum_units > 1:
+        yield "minimum_units", {"units": conditions.minimum_units}
     if conditions.stores:
         yield "stores", {}
     for stretch in conditions.hours:

@@ -1,16 +1,18 @@
 """The real door on a real database, with a clock that a test can set."""
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from socket import socket
+from threading import Thread
 from typing import Any
-from uuid import UUID
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
-from httpx import Response
+from httpx import Client, Response
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
@@ -38,16 +40,16 @@ class Clock:
 class Counter:
     """A program with a key, at the door of a shop. Every no that it hears must be documented."""
 
-    client: TestClient
+    client: Client
     at: make.Shop
     ring: KeyRing
     api_key: str
-    heard: list[Response] = field(default_factory=list)
+    document: dict[str, Any]
 
     def asks(self, method: str, path: str, **more: Any) -> Response:
         headers = {"Authorization": f"Bearer {self.api_key}", **more.pop("headers", {})}
         answer = self.client.request(method, path, headers=headers, **more)
-        refuse_undocumented(self.client.app, method, path, answer)
+        refuse_undocumented(self.document, method, path, answer)
         return answer
 
     def posts(self, path: str, body: Any) -> Response:
@@ -87,25 +89,53 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def door(settings: Settings, database: Engine, clock: Clock) -> Iterator[TestClient]:
+def served(settings: Settings, database: Engine, clock: Clock) -> FastAPI:
     # Opened for us already: the server of the tests is not durable, and the door would refuse it.
-    made = app(settings, clock=clock, opening=lambda _: nullcontext(database))
-    with TestClient(made, raise_server_exceptions=False) as client:
-        yield client
+    return app(settings, clock=clock, opening=lambda _: nullcontext(database))
 
 
 @pytest.fixture
-def counter(door: TestClient, database: Engine) -> Counter:
-    return a_counter(door, database)
+def door(served: FastAPI) -> Iterator[Client]:
+    with serving(served) as url, Client(base_url=url, timeout=30) as client:
+        yield client
 
 
-def a_counter(door: TestClient, database: Engine) -> Counter:
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """Serve as in production, from a thread, and return the address."""
+    with socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        thread = Thread(target=server.run, args=([listening],))
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.005)
+        assert server.started
+        try:
+            yield "http://127.0.0.1:{}".format(listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def counter(served: FastAPI, door: Client, database: Engine) -> Counter:
+    return a_counter(served, door, database)
+
+
+@pytest.fixture
+def stranger(served: FastAPI, door: Client, database: Engine) -> Counter:
+    """Another operator at the same door."""
+    return a_counter(served, door, database)
+
+
+def a_counter(served: FastAPI, door: Client, database: Engine) -> Counter:
     """One more operator, with a store, a key in use and a way in."""
     with transaction(database) as session:
         at = make.shop(session)
         ring = make.signing_key(session, at)
         made = operators.create_api_key(session, at.operator_id, "tests", now=make.NOON)
-    return Counter(door, at, ring, made.api_key)
+    return Counter(door, at, ring, made.api_key, served.openapi())
 
 
 @pytest.fixture
@@ -128,12 +158,11 @@ def code(coupon: CouponView, code_of: Callable[[CouponView], str]) -> str:
     return code_of(coupon)
 
 
-def refuse_undocumented(app: Any, method: str, path: str, answer: Response) -> None:
+def refuse_undocumented(document: Any, method: str, path: str, answer: Response) -> None:
     """Every no must stand in the OpenAPI document, at its endpoint and under its status."""
     if answer.status_code < 400 or answer.status_code in (405, 500):
         return
-    assert isinstance(app, FastAPI)
-    for template, operations in app.openapi()["paths"].items():
+    for template, operations in document["paths"].items():
         if fits(template, path) and method.lower() in operations:
             documented = operations[method.lower()]["responses"]
             described = documented[str(answer.status_code)]["content"]
@@ -146,7 +175,3 @@ def fits(template: str, path: str) -> bool:
     return len(parts) == len(wanted) and all(
         want == part or want.startswith("{") for want, part in zip(wanted, parts, strict=True)
     )
-
-
-def uuid(text: str) -> UUID:
-    return UUID(text)

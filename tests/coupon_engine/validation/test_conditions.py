@@ -291,6 +291,23 @@ def test_too_few_items_say_how_many_are_missing() -> None:
     ]
 
 
+def test_a_minimum_of_units_counts_those_in_scope_whatever_other_coupons_took_off() -> None:
+    offer = terms(AmountOff(amount_minor=100), products=("coffee",), minimum_units=2)
+    free_coffee = applied(300, (0, 300))
+
+    two = case(offer, basket(line("coffee", 300, quantity=2)), applied=(free_coffee,))
+    assert told(two) == []
+    assert told(case(offer, basket(line("coffee"), line("tea", quantity=5)))) == [
+        (Why.TOO_FEW_ITEMS, "conditions.minimum_units", {"add_units": 1})
+    ]
+    assert told(case(offer, basket(line("tea")))) == [
+        (Why.NO_MATCHING_ITEM, "conditions.products", {"add_units": 2})
+    ]
+    assert told(case(terms(AmountOff(amount_minor=100), minimum_units=2), total(500))) == [
+        (Why.LINES_REQUIRED, "basket.lines", {})
+    ]
+
+
 def test_a_unit_that_is_free_already_is_not_bought() -> None:
     offer = terms(BuyXGetY(buy=2, get=1), products=("coffee",))
     free_coffee = applied(300, (0, 300), by_unit=True)

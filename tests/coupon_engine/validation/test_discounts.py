@@ -137,6 +137,13 @@ def test_of_three_the_cheapest_is_free_and_only_whole_groups_count() -> None:
     assert off(deal, basket(line("coffee", 300, quantity=2))) == (0, {})
 
 
+def test_what_costs_nothing_is_neither_bought_nor_given() -> None:
+    deal = BuyXGetY(buy=2, get=1)
+    contents = basket(line("coffee", 300, quantity=3), line("cake", 0))
+
+    assert off(deal, contents) == (300, {0: 300})
+
+
 def test_the_second_at_half_price_rounds_each_unit() -> None:
     deal = BuyXGetY(buy=1, get=1, percent_off_bp=5_000, times=2)
 
@@ -169,6 +176,12 @@ def test_a_line_that_has_gone_from_the_basket_takes_nothing_below_nought() -> No
     contents = basket(line("coffee", 300))
 
     assert left_of_lines(contents, (applied(900, (0, 500), (7, 400)),)) == [0]
+
+
+def test_what_was_taken_off_a_line_that_has_shrunk_comes_off_the_others() -> None:
+    contents = basket(line("coffee", 300), line("cake", 300))
+
+    assert left_of_lines(contents, (applied(500, (0, 500)),)) == [0, 100]
 
 
 def test_a_scope_is_made_once_for_each_offer_and_never_mistaken() -> None:

@@ -270,6 +270,7 @@ def test_one_open_stretch_is_enough_and_none_asks_nothing() -> None:
         ([("su", "02:30", "05:00")], BERLIN, "2026-03-28 20:00", "2026-03-29 01:00"),
         # 02:00 to 02:30 comes twice: after the first time it opens again.
         ([("su", "02:00", "02:30")], BERLIN, "2026-10-25 00:30", "2026-10-25 01:00"),
+        ([("su", "02:30", "02:45")], BERLIN, "2026-10-25 00:50", "2026-10-25 01:30"),
         # Clocks fall back into an hour that was over.
         ([("su", "01:00", "02:15")], BERLIN, "2026-10-25 00:45", "2026-10-25 01:00"),
     ],

@@ -1,0 +1,238 @@
+"""A shop with one hot campaign: everything that is redeemed or issued here is paid from one budget."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy import Engine
+from sqlmodel import Session, col, select
+
+from coupon_engine import (
+    batches,
+    campaigns,
+    coupons,
+    embedded,
+    issuing,
+    keys,
+    offers,
+    operators,
+)
+from coupon_engine.database import assert_durable, open_engine, transaction
+from coupon_engine.migrating import migrate
+from coupon_engine.settings import Settings
+from coupon_engine.tables import Coupon
+from coupon_engine.validation.issuer_keys import KeyRing
+from schemas.base import MOST_COUNT, MOST_MINOR
+from schemas.baskets import Basket, Line
+from schemas.campaigns import (
+    Move,
+    NewBatch,
+    NewCampaign,
+    NewCustomer,
+    NewCustomers,
+    NewMerchant,
+    NewMove,
+    NewOffer,
+    NewOperator,
+    NewStore,
+    NewTerminal,
+)
+from schemas.coupons import NewCoupons
+from schemas.ids import new_id
+from schemas.keys import KeyMove, NewKey, NewKeyMove
+from schemas.offers import AmountOff, Conditions, Terms, Title, Validity
+
+ISSUER = "https://coupons.example"
+PASSPHRASE = "opens the keys of a bench only"  # noqa: S105 (it guards nothing)
+CODE_SECRET = "keys the short codes of a bench only"  # noqa: S105 (it guards nothing)
+
+BASKET = Basket(
+    currency="EUR",
+    lines=(
+        Line(product="4006381333931", category="stationery", quantity=2, unit_price_minor=150),
+        Line(product="4000417025005", category="sweets", quantity=1, unit_price_minor=119),
+        Line(product="4008400404127", category="sweets", quantity=3, unit_price_minor=299),
+    ),
+)
+DISCOUNT_MINOR = 200
+CUSTOMERS = 2_000
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One operator with a store, a campaign that nothing exhausts, and customers."""
+
+    operator_id: UUID
+    store_id: UUID
+    terminal_id: UUID
+    campaign_id: UUID
+    offer_id: UUID
+    customer_ids: tuple[UUID, ...]
+    api_key: str
+    ring: KeyRing
+
+
+@contextmanager
+def durable_server() -> Iterator[embedded.Embedded]:
+    """Start an empty PostgreSQL as production has it: an answer given survives a power cut."""
+    with embedded.temporary() as server:
+        engine = open_engine(server.url)
+        assert_durable(engine)
+        migrate(engine)
+        engine.dispose()
+        yield server
+
+
+def settings(server: embedded.Embedded) -> Settings:
+    return Settings(
+        database_url=server.url,
+        issuer_url=ISSUER,
+        key_passphrase=SecretStr(PASSPHRASE),
+        short_code_secret=SecretStr(CODE_SECRET),
+    )
+
+
+def open_shop(engine: Engine, *, now: datetime) -> Shop:
+    with transaction(engine) as session:
+        operator = operators.create_operator(
+            session, NewOperator(id=new_id(now), slug="bench", name="Bench"), now=now
+        )
+        at = operator.id
+        merchant = operators.create_merchant(
+            session, at, NewMerchant(id=new_id(now), name="Corner shop"), now=now
+        )
+        store = operators.create_store(
+            session,
+            at,
+            NewStore(id=new_id(now), merchant_id=merchant.id, name="Here", zone="Europe/Berlin"),
+            now=now,
+        )
+        terminal = operators.create_terminal(
+            session, at, NewTerminal(id=new_id(now), store_id=store.id, name="Till 1"), now=now
+        )
+        customers = [
+            NewCustomer(id=new_id(now), ref=f"customer {number}", has_purchased=True)
+            for number in range(CUSTOMERS)
+        ]
+        operators.create_customers(
+            session, at, NewCustomers(id=new_id(now), customers=tuple(customers)), now=now
+        )
+        campaign_id, offer_id = _campaign(session, at, now=now)
+        return Shop(
+            operator_id=at,
+            store_id=store.id,
+            terminal_id=terminal.id,
+            campaign_id=campaign_id,
+            offer_id=offer_id,
+            customer_ids=tuple(each.id for each in customers),
+            api_key=operators.create_api_key(session, at, "bench", now=now).api_key,
+            ring=_signing_key(session, at, now=now),
+        )
+
+
+def new_batch(
+    engine: Engine, shop: Shop, *, now: datetime, has_short_codes: bool = False
+) -> UUID:
+    with transaction(engine) as session:
+        made = batches.create_batch(
+            session,
+            shop.operator_id,
+            NewBatch(
+                id=new_id(now),
+                offer_id=shop.offer_id,
+                name="A batch",
+                size=MOST_COUNT,
+                has_short_codes=has_short_codes,
+            ),
+            now=now,
+        )
+        return made.id
+
+
+def new_coupons(engine: Engine, shop: Shop, many: int, *, now: datetime) -> list[UUID]:
+    """Issue so many coupons, each to a customer, and return their ids in order."""
+    batch_id = new_batch(engine, shop, now=now)
+    while many > 0:
+        holders = shop.customer_ids[:many]
+        with transaction(engine) as session:
+            issuing.issue_many(
+                session,
+                shop.operator_id,
+                NewCoupons(id=new_id(now), batch_id=batch_id, customer_ids=holders),
+                code_secret=CODE_SECRET.encode(),
+                now=now,
+            )
+        many -= len(holders)
+    with Session(engine) as session:
+        ids = session.exec(
+            select(Coupon.id).where(col(Coupon.batch_id) == batch_id).order_by(col(Coupon.id))
+        )
+        return list(ids)
+
+
+def codes(engine: Engine, shop: Shop, coupon_ids: Sequence[UUID]) -> list[str]:
+    """Return what the phones show: each a CP1 text, really signed."""
+    with Session(engine) as session:
+        # One read puts them all in the session; signing then asks the database nothing.
+        held = session.exec(select(Coupon).where(col(Coupon.id).in_(coupon_ids))).all()
+        assert len(held) == len(coupon_ids)
+        texts: list[str] = []
+        for id in coupon_ids:
+            token = coupons.token(
+                session, shop.operator_id, id, shop.ring, code_secret=CODE_SECRET.encode()
+            )
+            assert token.text is not None
+            texts.append(token.text)
+        return texts
+
+
+def _campaign(session: Session, at: UUID, *, now: datetime) -> tuple[UUID, UUID]:
+    campaign = campaigns.create_campaign(
+        session,
+        at,
+        NewCampaign(
+            id=new_id(now),
+            name="Everybody comes at once",
+            currency="EUR",
+            zone="Europe/Berlin",
+            starts_at=now - timedelta(days=1),
+            ends_at=now + timedelta(days=60),
+            budget_minor=MOST_MINOR,
+            max_redemptions=MOST_COUNT,
+            max_issued=MOST_COUNT,
+        ),
+        now=now,
+    )
+    campaigns.decide(
+        session,
+        at,
+        NewMove(id=new_id(now), campaign_id=campaign.id, move=Move.APPROVE, reason="a bench"),
+        now=now,
+    )
+    offer = offers.create_offer(
+        session,
+        at,
+        NewOffer(
+            id=new_id(now),
+            campaign_id=campaign.id,
+            terms=Terms(
+                title=Title(en="2 EUR off", zh="立减2欧元"),
+                benefit=AmountOff(amount_minor=DISCOUNT_MINOR),
+                conditions=Conditions(),
+                validity=Validity(days_after_issue=30),
+            ),
+        ),
+        now=now,
+    )
+    return campaign.id, offer.id
+
+
+def _signing_key(session: Session, at: UUID, *, now: datetime) -> KeyRing:
+    passphrase = PASSPHRASE.encode()
+    made = keys.publish(session, at, NewKey(id=new_id(now)), passphrase=passphrase, now=now)
+    move = NewKeyMove(id=new_id(now), kid=made.kid, move=KeyMove.USE, reason="the first")
+    keys.decide_key(session, at, move, now=now)
+    return keys.ring(session, at, issuer_url=ISSUER, passphrase=passphrase)
