@@ -1,2 +1,37 @@
+"""The command `counterfoil`. It opens only the room that is asked for.
+
+A counter installs the scanner alone, so nothing is imported here that needs a server.
+"""
+
+import sys
+from importlib import import_module
+
+# The first word, and where it is understood. Every other word is the server's.
+ROOMS = {"scan": ("scanner.__main__", "scanner")}
+SERVER = ("api.cli", "server")
+
+
 def main() -> None:
-    raise SystemExit("counterfoil")
+    """Run the command line.
+
+    Raises:
+        SystemExit: With the command's own status, or because an extra is not installed.
+    """
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    module, extra = ROOMS.get(first, SERVER)
+    try:
+        room = import_module(module)
+    except ModuleNotFoundError as missing:
+        if missing.name and missing.name.split(".")[0] in ("api", "coupon_engine", "schemas"):
+            raise
+        raise SystemExit(
+            f"This needs more than is installed ({missing.name} is missing).\n"
+            f'Install it with: pip install "counterfoil[{extra}]"'
+        ) from None
+    if first in ROOMS:
+        del sys.argv[1]
+    room.main()
+
+
+if __name__ == "__main__":
+    main()

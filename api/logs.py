@@ -5,11 +5,13 @@ and where it happened, for a database quotes the values that it chokes on.
 """
 
 import logging
+import sys
 import traceback
 from typing import cast
 
 import structlog
 from fastapi import Request
+from structlog.stdlib import ProcessorFormatter
 from structlog.typing import FilteringBoundLogger, Processor
 
 from coupon_engine.settings import Settings
@@ -18,24 +20,28 @@ _log = cast("FilteringBoundLogger", structlog.get_logger())
 
 
 def start(settings: Settings) -> None:
-    """Set the tone for this process."""
+    """Set the tone for this process; what libraries log goes the same way."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    first: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     last: Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer()
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings.log_level.upper()]
-        ),
-        cache_logger_on_first_use=False,
+        processors=[*first, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    handler = logging.StreamHandler()
+    handler.setFormatter(ProcessorFormatter(processor=last, foreign_pre_chain=first))
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # It tells of every request, and of every question to another server.
+    for chatty in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def failed(request: Request, error: Exception) -> None:
@@ -47,7 +53,7 @@ def failed(request: Request, error: Exception) -> None:
         error=_kind(error),
         because=_kind(error.__cause__) if error.__cause__ else None,
         sqlstate=getattr(getattr(error, "orig", None), "sqlstate", None),
-        at=[f"{each.filename}:{each.lineno} {each.name}" for each in _frames(error)],
+        at=_frames(error),
     )
 
 
@@ -55,5 +61,6 @@ def _kind(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
-def _frames(error: Exception) -> traceback.StackSummary:
-    return traceback.StackSummary.from_list(traceback.extract_tb(error.__traceback__)[-12:])
+def _frames(error: Exception) -> list[str]:
+    innermost = traceback.extract_tb(error.__traceback__)[-12:]
+    return [f"{each.filename}:{each.lineno} {each.name}" for each in innermost]

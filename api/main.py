@@ -1,7 +1,7 @@
 """The HTTP door, put together and opened."""
 
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -35,11 +35,10 @@ from api import (
 from api.batch import Batches
 from api.deps import Door, tick, wall_clock
 from api.kept import Kept
-from coupon_engine import embedded
+from api.opening import opened
 from coupon_engine import keys as signing_keys
 from coupon_engine import operators as engine_operators
-from coupon_engine.database import assert_durable, open_engine
-from coupon_engine.migrating import migrate
+from coupon_engine.database import open_engine
 from coupon_engine.settings import Settings, key_passphrase, read_settings, short_code_secret
 from coupon_engine.validation.issuer_keys import KeyRing
 
@@ -49,20 +48,6 @@ MOST_KEPT = 10_000
 
 
 Opening = Callable[[Settings], AbstractContextManager[Engine]]
-
-
-@contextmanager
-def opened(settings: Settings) -> Generator[Engine]:
-    """Open the database, the embedded one if no other is named, in its newest shape."""
-    with ExitStack() as closing:
-        url = settings.database_url
-        if url is None:
-            url = closing.enter_context(embedded.start(settings.data_dir)).url
-        engine = open_engine(url)
-        closing.callback(engine.dispose)
-        assert_durable(engine)
-        migrate(engine)
-        yield engine
 
 
 def app(

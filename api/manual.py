@@ -132,9 +132,9 @@ def _problem_schemas() -> dict[str, Any]:
 
 
 def _told(code: str) -> Mapping[str, tuple[str, str]]:
-    if code not in Why:
+    why = next((why for why in Why if why == code), None)
+    if why is None:
         return {}
-    why = Why(code)
     return {
         "Customer 顾客": wording.CUSTOMER[why],
         "Cashier 收银员": wording.CASHIER[why],

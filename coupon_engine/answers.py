@@ -15,6 +15,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlmodel import Session
 
+from coupon_engine import bulk
 from coupon_engine.errors import Busy, CouponError, CouponRefused, RequestReused
 from schemas.base import Ask, Wire
 from schemas.refusals import Refusal
@@ -80,7 +81,7 @@ class Given:
 
 def given(session: Session, operator_id: UUID, ids: Iterable[UUID]) -> Mapping[UUID, Given]:
     """Return the answers that these ids already have."""
-    rows = session.connection().execute(_GIVEN, {"operator_id": operator_id, "ids": list(ids)})
+    rows = bulk.read(session, _GIVEN, {"operator_id": operator_id, "ids": list(ids)})
     return {row.id: Given(row.fingerprint, row.body, is_refusal=row.is_refusal) for row in rows}
 
 
@@ -150,7 +151,7 @@ _KEEP = text("""
     UPDATE answer SET body = :body, is_refusal = :is_refusal
     WHERE operator_id = :operator_id AND id = :id
 """)
-_GIVEN = text("""
+_GIVEN = """
     SELECT id, fingerprint, body, is_refusal FROM answer
-    WHERE operator_id = :operator_id AND id = ANY(:ids)
-""")
+    WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
+"""

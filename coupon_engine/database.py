@@ -120,5 +120,5 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
 
 
-_CROSSED = {"40001", "40P01"}  # serialization failure, deadlock
+_CROSSED = {"40001", "40P01", "23505"}  # serialization failure, deadlock, one key written twice
 _WAITED_TOO_LONG = {"55P03", "57014", "40001", "40P01"}  # lock or statement time-out, see above

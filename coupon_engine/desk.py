@@ -4,7 +4,7 @@ A desk is laid once for a batch. What is accepted at it changes the facts for th
 so two requests for one coupon in one batch are judged like two that came an hour apart.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Row
 from sqlmodel import Session
 
-from coupon_engine import limits
+from coupon_engine import bulk, limits
 from coupon_engine.errors import Unknown
 from coupon_engine.offers import terms_of
 from coupon_engine.validation.discounts import takes_units
@@ -73,7 +73,7 @@ class Desk:
         coupons: dict[UUID, OnDesk],
         by_code: dict[bytes, UUID],
         stores: dict[UUID, StoreFacts],
-        terminals: set[UUID],
+        terminals: set[tuple[UUID, UUID]],
         customers: dict[UUID, CustomerFacts],
         receipts: dict[ReceiptKey, OpenReceipt],
     ) -> None:
@@ -107,6 +107,7 @@ class Desk:
         receipt = self.receipts.get((ask.store_id, ask.order_ref)) if ask.order_ref else None
         changed = (
             receipt is not None
+            and bool(receipt.applied)
             and ask.basket is not None
             and receipt.basket_hash != basket_hash(ask.basket)
         )
@@ -179,17 +180,18 @@ class Desk:
         discount: Discount,
         redemption_id: UUID,
     ) -> None:
-        receipt = self.receipts.setdefault(
-            (ask.store_id, order_ref),
-            OpenReceipt(
+        receipt = self.receipts.get((ask.store_id, order_ref))
+        if receipt is None or not receipt.applied:
+            # Where every coupon was taken back, the basket may be another one by now.
+            receipt = OpenReceipt(
                 currency=basket.currency,
                 basket_hash=basket_hash(basket),
                 basket_minor=basket.amount_minor,
                 discount_minor=0,
                 applied=(),
-                is_new=True,
-            ),
-        )
+                is_new=receipt is None,
+            )
+            self.receipts[ask.store_id, order_ref] = receipt
         conditions = coupon.terms.conditions
         receipt.is_touched = True
         receipt.discount_minor += discount.minor
@@ -227,7 +229,7 @@ def lay(
         by_code={bytes(row.code_hash): row.id for row in rows if row.code_hash},
         stores=stores,
         terminals=terminals,
-        customers=_customers(session, operator_id, rows, is_locked=is_locked),
+        customers=_customers(session, operator_id, rows, terms, is_locked=is_locked),
         receipts=_receipts(session, operator_id, [ask for ask, _ in asks], is_locked=is_locked),
     )
 
@@ -240,7 +242,7 @@ def found(table: Desk, ask: AtCounter, shown: Shown) -> OnDesk | Why:
     """
     if ask.store_id not in table.stores:
         raise Unknown("store", ask.store_id)
-    if ask.terminal_id and ask.terminal_id not in table.terminals:
+    if ask.terminal_id and (ask.store_id, ask.terminal_id) not in table.terminals:
         raise Unknown("terminal", ask.terminal_id)
     return table.find(shown)
 
@@ -300,9 +302,10 @@ def lines_from_json(lines: Iterable[dict[str, int]]) -> tuple[LineDiscount, ...]
 
 def _places(
     session: Session, operator_id: UUID, asks: Sequence[AtCounter]
-) -> tuple[dict[UUID, StoreFacts], set[UUID]]:
-    """Return the stores of these requests, and those of their terminals that stand in them."""
-    rows = session.connection().exec_driver_sql(
+) -> tuple[dict[UUID, StoreFacts], set[tuple[UUID, UUID]]]:
+    """Return the stores of these requests, and which of their terminals stands in which."""
+    rows = bulk.read(
+        session,
         _PLACES,
         {
             "operator_id": operator_id,
@@ -311,11 +314,11 @@ def _places(
         },
     )
     stores: dict[UUID, StoreFacts] = {}
-    terminals: set[UUID] = set()
+    terminals: set[tuple[UUID, UUID]] = set()
     for row in rows:
         stores[row.id] = StoreFacts(row.id, row.zone)
         if row.terminal_id:
-            terminals.add(row.terminal_id)
+            terminals.add((row.id, row.terminal_id))
     return stores, terminals
 
 
@@ -324,16 +327,13 @@ def _coupon_rows(
 ) -> Sequence[Row[Any]]:
     ids = {each.coupon_id for each in shown if each.coupon_id}
     hashes = {each.code_hash for each in shown if each.code_hash}
-    which = "coupon.id = ANY(%(ids)s)"
+    which = "id = ANY(%(ids)s)"
     if hashes:
-        which = f"({which} OR coupon.code_hash = ANY(%(hashes)s))"
-    return (
-        session.connection()
-        .exec_driver_sql(
-            f"{_COUPONS} AND {which} ORDER BY coupon.id {LOCK_COUPONS if is_locked else ''}",
-            {"operator_id": operator_id, "ids": list(ids), "hashes": list(hashes)},
-        )
-        .all()
+        which = f"({which} OR code_hash = ANY(%(hashes)s))"
+    return bulk.read(
+        session,
+        _COUPONS.format(which=which, lock=LOCK_COUPONS if is_locked else ""),
+        {"operator_id": operator_id, "ids": list(ids), "hashes": list(hashes)},
     )
 
 
@@ -368,7 +368,12 @@ def _on_desk(row: Row[Any], terms: Terms) -> OnDesk:
 
 
 def _customers(
-    session: Session, operator_id: UUID, rows: Sequence[Row[Any]], *, is_locked: bool
+    session: Session,
+    operator_id: UUID,
+    rows: Sequence[Row[Any]],
+    terms: Mapping[UUID, Terms],
+    *,
+    is_locked: bool,
 ) -> dict[UUID, CustomerFacts]:
     customers = {
         row.customer_id: CustomerFacts(
@@ -377,21 +382,33 @@ def _customers(
         for row in rows
         if row.customer_id
     }
-    newcomers = [each.id for each in customers.values() if not each.has_purchased]
-    if is_locked and newcomers:
+    # Whose coupon is for a first purchase alone: was theirs taken back?
+    asked = {
+        row.customer_id
+        for row in rows
+        if row.customer_id and terms[row.offer_id].conditions.first_purchase_only
+    }
+    newcomers = {each.id for each in customers.values() if not each.has_purchased}
+    connection = session.connection()
+    if is_locked and (newcomers or asked):
         # Only they can change by a purchase. Two first purchases at once: one of them is first.
-        for row in session.connection().exec_driver_sql(
-            _NEWCOMERS, {"operator_id": operator_id, "ids": newcomers}
+        for row in connection.exec_driver_sql(
+            _NEWCOMERS, {"operator_id": operator_id, "ids": list(newcomers | asked)}
         ):
             if row.first_purchase_at is not None:
                 customers[row.id] = replace(customers[row.id], has_purchased=True)
+    if buyers := [id for id in asked if customers[id].has_purchased]:
+        for row in connection.exec_driver_sql(
+            _TAKEN_BACK, {"operator_id": operator_id, "ids": buyers}
+        ):
+            customers[row.id] = replace(customers[row.id], has_purchased=False)
     return customers
 
 
 def _receipts(
     session: Session, operator_id: UUID, asks: Sequence[AtCounter], *, is_locked: bool
 ) -> dict[ReceiptKey, OpenReceipt]:
-    wanted = sorted({(ask.store_id, ask.order_ref) for ask in asks if ask.order_ref and ask.basket})
+    wanted = sorted({(ask.store_id, ask.order_ref) for ask in asks if ask.order_ref})
     if not wanted:
         return {}
     named = {
@@ -425,7 +442,13 @@ _PLACES = """
       AND terminal.id = ANY(%(terminals)s)
     WHERE store.operator_id = %(operator_id)s AND store.id = ANY(%(stores)s)
 """
+# Each row is found by its key, one table after the other. Joined in one go, a plan made while the
+# tables were small would look through a whole campaign for one coupon.
 _COUPONS = """
+    WITH coupon AS MATERIALIZED (
+        SELECT * FROM coupon WHERE operator_id = %(operator_id)s AND {which}
+        ORDER BY id {lock}
+    )
     SELECT coupon.id, coupon.campaign_id, coupon.batch_id, coupon.offer_id, coupon.customer_id,
            coupon.store_id, coupon.issued_at, coupon.valid_from, coupon.valid_until, coupon.uses,
            coupon.uses_count, coupon.last_use_no, coupon.balance_minor, coupon.spent_minor,
@@ -438,18 +461,38 @@ _COUPONS = """
            batch.max_redemptions IS NOT NULL OR batch.budget_minor IS NOT NULL AS batch_is_limited,
            customer.segments, customer.first_purchase_at
     FROM coupon
-    JOIN campaign ON campaign.operator_id = coupon.operator_id
-                 AND campaign.id = coupon.campaign_id
-    JOIN offer ON offer.operator_id = coupon.operator_id AND offer.id = coupon.offer_id
-    JOIN batch ON batch.operator_id = coupon.operator_id AND batch.id = coupon.batch_id
-    LEFT JOIN customer ON customer.operator_id = coupon.operator_id
-                      AND customer.id = coupon.customer_id
-    WHERE coupon.operator_id = %(operator_id)s
+    JOIN LATERAL (
+        SELECT * FROM campaign
+        WHERE operator_id = %(operator_id)s AND id = coupon.campaign_id LIMIT 1
+    ) AS campaign ON true
+    JOIN LATERAL (
+        SELECT * FROM offer
+        WHERE operator_id = %(operator_id)s AND id = coupon.offer_id LIMIT 1
+    ) AS offer ON true
+    JOIN LATERAL (
+        SELECT * FROM batch
+        WHERE operator_id = %(operator_id)s AND id = coupon.batch_id LIMIT 1
+    ) AS batch ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM customer
+        WHERE operator_id = %(operator_id)s AND id = coupon.customer_id LIMIT 1
+    ) AS customer ON true
 """
 _NEWCOMERS = """
     SELECT id, first_purchase_at FROM customer
     WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
     ORDER BY id FOR NO KEY UPDATE
+"""
+# Whose first purchase was reversed whole, with no other redemption that stands.
+_TAKEN_BACK = """
+    SELECT customer.id FROM customer
+    WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s) AND (
+        SELECT bool_and(redemption.reversed_at IS NOT NULL)
+           AND bool_or(redemption.redeemed_at = customer.first_purchase_at)
+        FROM coupon JOIN redemption ON redemption.operator_id = coupon.operator_id
+                                   AND redemption.coupon_id = coupon.id
+        WHERE coupon.operator_id = customer.operator_id AND coupon.customer_id = customer.id
+    )
 """
 # A receipt that nobody has written yet cannot be locked as a row; its number can.
 _LOCK_ORDERS = """

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from coupon_engine import bulk, events, limits, offers
 from coupon_engine.answers import answered
 from coupon_engine.campaigns import state_of
-from coupon_engine.coupons import view
+from coupon_engine.coupons import is_used_up, view
 from coupon_engine.database import allow_bulk
 from coupon_engine.errors import (
     BatchExhausted,
@@ -136,7 +136,7 @@ def claim(
     Raises:
         Unknown: No such batch, customer or short code.
         CouponTaken: Somebody else has claimed this coupon.
-        CouponNotUsable: It is revoked or over.
+        CouponNotUsable: It is used up, revoked or over.
         NotIssuing, BatchExhausted, ClaimLimitReached, HolderKeyRequired, HolderKeyInvalid: As
             with `issue`.
         TermsMismatch: Neither a batch nor a short code is named, or both are.
@@ -247,7 +247,7 @@ def _claim_by_code(
         return coupon
     if coupon.customer_id is not None:
         raise CouponTaken
-    if coupon.revoked_at or now >= coupon.valid_until:
+    if coupon.revoked_at or is_used_up(coupon) or now >= coupon.valid_until:
         raise CouponNotUsable
     source = _source(session, operator_id, coupon.batch_id, now=now)
     if source.campaign.level in (Level.HOLDER_SIGNED, Level.CHALLENGED) and not request.holder_key:
@@ -442,6 +442,8 @@ _COUNT_ONE_MORE = text("""
     INSERT INTO limit_row (operator_id, key, campaign_id, max_count, used_count, max_minor)
     SELECT :operator_id, key, :campaign_id, :max_count, 1, 0
     FROM unnest(CAST(:keys AS text[])) AS wanted (key) ORDER BY key
-    ON CONFLICT (operator_id, key) DO UPDATE SET used_count = limit_row.used_count + 1
-    WHERE limit_row.used_count < limit_row.max_count
+    ON CONFLICT (operator_id, key) DO UPDATE
+    SET used_count = limit_row.used_count + 1,
+        max_count = greatest(limit_row.max_count, excluded.max_count)
+    WHERE limit_row.used_count < excluded.max_count
 """)

@@ -37,6 +37,16 @@ class Ceiling:
     max_minor: int
     is_new_row: bool  # made when first needed; the others were made with campaign and batch
 
+    def over(self, standing: LimitFacts) -> LimitFacts:
+        """Return what stands against this ceiling.
+
+        Versions of an offer share the rows of their rules, and each goes by its own figures.
+        """
+        own = replace(standing, rule=self.rule, per=self.per)
+        if not self.is_new_row:
+            return own
+        return replace(own, max_count=self.max_count, max_minor=self.max_minor)
+
 
 def campaign_key(campaign_id: UUID, of: LimitOf) -> str:
     return f"9/{campaign_id}/{of}"
@@ -114,17 +124,39 @@ def new_row(
 class Locked:
     """The limit rows of one transaction, locked, and what it takes of them so far."""
 
-    def __init__(self, operator_id: UUID, facts: dict[str, LimitFacts]) -> None:
+    def __init__(
+        self,
+        operator_id: UUID,
+        facts: dict[str, LimitFacts],
+        claims: dict[UUID, dict[str, int]],
+    ) -> None:
         self._operator_id = operator_id
         self._facts = facts
+        self._claims = claims
         self._touched: set[str] = set()
 
-    def facts(self, ceilings: Sequence[Ceiling]) -> list[LimitFacts]:
-        """Return these ceilings as they stand now."""
-        return [replace(self._facts[each.key], rule=each.rule, per=each.per) for each in ceilings]
+    def facts(
+        self, ceilings: Sequence[Ceiling], *, hold_id: UUID | None = None
+    ) -> list[LimitFacts]:
+        """Return these ceilings as they stand now for whoever redeems this hold, if any."""
+        own = self._claims.get(hold_id, {}) if hold_id else {}
+        return [each.over(_without(self._facts[each.key], own.get(each.key))) for each in ceilings]
 
-    def take(self, ceilings: Iterable[Ceiling], minor: int, *, count: int = 1) -> None:
-        """Take from each of them; the judge has said that they allow it."""
+    def take(
+        self,
+        ceilings: Iterable[Ceiling],
+        minor: int,
+        *,
+        count: int = 1,
+        hold_id: UUID | None = None,
+    ) -> None:
+        """Take from each of them; the judge has said that they allow it.
+
+        What the hold had claimed is redeemed with it and held no longer.
+        """
+        claimed = self._claims.pop(hold_id, {}) if hold_id else {}
+        for key, held_minor in claimed.items():
+            self._facts[key] = _without(self._facts[key], held_minor)
         for each in ceilings:
             facts = self._facts[each.key]
             self._facts[each.key] = replace(
@@ -142,6 +174,8 @@ class Locked:
                 "key": key,
                 "used_count": self._facts[key].used_count,
                 "spent_minor": self._facts[key].spent_minor,
+                "max_count": self._facts[key].max_count,
+                "max_minor": self._facts[key].max_minor,
             }
             for key in sorted(self._touched)
         ]
@@ -154,17 +188,19 @@ def locked(
     ceilings: Iterable[Ceiling],
     *,
     now: datetime,
-    beside: Sequence[UUID] = (),
+    holds: Sequence[UUID] = (),
 ) -> Locked:
     """Lock the rows of these ceilings in key order, making those that are new.
 
-    What open holds have claimed counts as used, except by those `beside` which this is done:
-    their own redemption is what they were kept for.
+    What open holds have claimed counts as used, but for whoever redeems one of these `holds`:
+    its own claim was kept for that.
     """
-    by_key = {each.key: each for each in ceilings}
+    by_key: dict[str, Ceiling] = {}
+    for each in ceilings:
+        by_key[each.key] = _wider(each, by_key.get(each.key, each))
     _make_missing(session, operator_id, by_key.values())
-    rows = session.connection().exec_driver_sql(
-        f"{_SELECT} {LOCK}", {"operator_id": operator_id, "keys": list(by_key)}
+    rows = bulk.read(
+        session, f"{_SELECT} {LOCK}", {"operator_id": operator_id, "keys": list(by_key)}
     )
     facts: dict[str, LimitFacts] = {}
     promised: list[str] = []
@@ -173,19 +209,33 @@ def locked(
         facts[row.key] = LimitFacts(
             rule=each.rule,
             per=each.per,
-            max_count=row.max_count,
+            max_count=max(row.max_count, each.max_count),
             used_count=row.used_count,
             held_count=0,
-            max_minor=row.max_minor,
+            max_minor=max(row.max_minor, each.max_minor),
             spent_minor=row.spent_minor,
             held_minor=0,
         )
         if row.held_until is not None and row.held_until > now:
             promised.append(row.key)
     assert len(facts) == len(by_key), "a campaign or batch without its limit row"
-    for key, count, minor in _held(session, operator_id, promised, beside, now):
+    for key, count, minor in _held(session, operator_id, promised, now):
         facts[key] = replace(facts[key], held_count=count, held_minor=minor)
-    return Locked(operator_id, facts)
+    return Locked(operator_id, facts, _claims(session, operator_id, promised, holds, now))
+
+
+def _wider(one: Ceiling, other: Ceiling) -> Ceiling:
+    return replace(
+        one,
+        max_count=max(one.max_count, other.max_count),
+        max_minor=max(one.max_minor, other.max_minor),
+    )
+
+
+def _without(facts: LimitFacts, held_minor: int | None) -> LimitFacts:
+    if held_minor is None:
+        return facts
+    return replace(facts, held_count=facts.held_count - 1, held_minor=facts.held_minor - held_minor)
 
 
 def give_back(
@@ -246,18 +296,33 @@ def _make_missing(session: Session, operator_id: UUID, ceilings: Iterable[Ceilin
 
 
 def _held(
-    session: Session,
-    operator_id: UUID,
-    keys: Sequence[str],
-    own: Sequence[UUID],
-    now: datetime,
+    session: Session, operator_id: UUID, keys: Sequence[str], now: datetime
 ) -> Iterable[tuple[str, int, int]]:
     if not keys:
         return ()
     rows = session.connection().execute(
-        _HELD, {"operator_id": operator_id, "keys": list(keys), "own": list(own), "now": now}
+        _HELD, {"operator_id": operator_id, "keys": list(keys), "now": now}
     )
     return [(row.limit_key, row.holds, int(row.minor)) for row in rows]
+
+
+def _claims(
+    session: Session,
+    operator_id: UUID,
+    keys: Sequence[str],
+    holds: Sequence[UUID],
+    now: datetime,
+) -> dict[UUID, dict[str, int]]:
+    """Return what each of these holds keeps of these limits."""
+    if not keys or not holds:
+        return {}
+    claims: dict[UUID, dict[str, int]] = {}
+    for row in session.connection().execute(
+        _CLAIMS,
+        {"operator_id": operator_id, "keys": list(keys), "holds": list(holds), "now": now},
+    ):
+        claims.setdefault(row.hold_id, {})[row.limit_key] = row.minor
+    return claims
 
 
 def seen(
@@ -266,11 +331,9 @@ def seen(
     """Return these ceilings as they stand, without a lock; a row still to be made is empty."""
     standing = figures(session, operator_id, [each.key for each in ceilings], now=now)
     return [
-        replace(
+        each.over(
             standing.get(each.key)
-            or LimitFacts(each.rule, each.per, each.max_count, 0, 0, each.max_minor, 0, 0),
-            rule=each.rule,
-            per=each.per,
+            or LimitFacts(each.rule, each.per, each.max_count, 0, 0, each.max_minor, 0, 0)
         )
         for each in ceilings
     ]
@@ -296,7 +359,7 @@ def figures(
         )
         for row in rows
     }
-    for key, count, minor in _held(session, operator_id, list(facts), [], now):
+    for key, count, minor in _held(session, operator_id, list(facts), now):
         facts[key] = replace(facts[key], held_count=count, held_minor=minor)
     return facts
 
@@ -308,8 +371,13 @@ _SELECT = """
 _HELD = text("""
     SELECT limit_key, count(*) AS holds, sum(minor) AS minor FROM hold_claim
     WHERE operator_id = :operator_id AND limit_key = ANY(:keys)
-      AND expires_at > :now AND hold_id <> ALL(:own)
+      AND expires_at > :now
     GROUP BY limit_key
+""")
+_CLAIMS = text("""
+    SELECT hold_id, limit_key, minor FROM hold_claim
+    WHERE operator_id = :operator_id AND limit_key = ANY(:keys) AND hold_id = ANY(:holds)
+      AND expires_at > :now
 """)
 _GIVE_BACK = text("""
     UPDATE limit_row SET used_count = used_count - :count, spent_minor = spent_minor - :minor

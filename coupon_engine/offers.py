@@ -153,7 +153,12 @@ def _tell(session: Session, kind: str, offer: Offer, now: datetime) -> None:
 _MOST_REMEMBERED = 10_000
 _frozen: dict[tuple[UUID, UUID], Terms] = {}
 
+# Only what was committed before any transaction of now began is frozen for good: a freeze of our
+# own may still be rolled back, and the terms change after it.
 _TERMS = text("""
-    SELECT id, terms::text AS terms, frozen_at IS NOT NULL AS is_frozen FROM offer
+    SELECT id, terms::text AS terms,
+           frozen_at IS NOT NULL
+               AND age(xmin) > age(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid)) AS is_frozen
+    FROM offer
     WHERE operator_id = :operator_id AND id = ANY(:ids)
 """)

@@ -5,6 +5,7 @@ so that a list of a million coupons stays one shard and neighbours in it are str
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 SHARD_BITS = 20
@@ -13,6 +14,8 @@ _HALF_MASK = 2**_HALF_BITS - 1
 _ROUNDS = 4
 
 
+# Drawing the tables takes longer than everything else about issuing one coupon.
+@lru_cache(maxsize=64)
 def positions(key: bytes) -> Callable[[int], int]:
     """Return the permutation of this key: a Feistel network of four rounds over 20 bits.
 

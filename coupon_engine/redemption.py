@@ -140,7 +140,7 @@ def _decide(
         operator_id,
         [ceiling for each in ceilings.values() for ceiling in each],
         now=now,
-        beside=holds,
+        holds=holds,
     )
 
     writing = _Writing(operator_id, table, locked, now)
@@ -150,7 +150,7 @@ def _decide(
         if isinstance(coupon, OnDesk):
             verdict = early.get(at) or _judge(table, coupon, each, now=now)
             if isinstance(verdict, Discount):
-                facts = locked.facts(ceilings[at])
+                facts = locked.facts(ceilings[at], hold_id=_own_hold(each, coupon))
                 if reasons := under(facts, verdict.minor):
                     verdict = _no(coupon, reasons, now)
             if isinstance(verdict, Discount):
@@ -251,6 +251,12 @@ def _judge(table: Desk, coupon: OnDesk, each: Presented, *, now: datetime) -> Di
     return judge(table.case(coupon, each.request, hold_id=each.request.hold_id, now=now))
 
 
+def _own_hold(each: Presented, coupon: OnDesk) -> UUID | None:
+    """Return the hold that keeps this very coupon; another coupon's promise opens nothing."""
+    hold_id = each.request.hold_id
+    return hold_id if hold_id == coupon.facts.held_by else None
+
+
 def _no(coupon: OnDesk, reasons: Sequence[Reason], now: datetime) -> Refusal:
     campaign = coupon.campaign
     return refusal(reasons, currency=campaign.currency, zone=campaign.zone, now=now)
@@ -283,9 +289,10 @@ class _Writing:
         request, row = each.request, coupon.row
         use_no = 1 + (self._use_nos[row.id] if row.id in self._use_nos else int(row.last_use_no))
         self._use_nos[row.id] = use_no
-        if request.hold_id and coupon.facts.held_by == request.hold_id:
-            self._committed_holds.append(request.hold_id)
-        self._locked.take(ceilings, discount.minor)
+        hold_id = _own_hold(each, coupon)
+        if hold_id:
+            self._committed_holds.append(hold_id)
+        self._locked.take(ceilings, discount.minor, hold_id=hold_id)
         self._table.accept(coupon, request, discount, redemption_id=request.id)
 
         redemption: dict[str, Any] = {
@@ -426,22 +433,21 @@ class _Writing:
                     "operator_id": self._operator_id,
                     "store_id": store_id,
                     "order_ref": order_ref,
-                    "discount_minor": receipt.discount_minor,
-                    "applied": desk.applied_as_json(receipt.applied),
-                },
-                {
                     "currency": receipt.currency,
                     "basket_hash": receipt.basket_hash,
                     "basket_minor": receipt.basket_minor,
-                    "created_at": self._now,
+                    "discount_minor": receipt.discount_minor,
+                    "applied": desk.applied_as_json(receipt.applied),
                 },
             )
             for (store_id, order_ref), receipt in sorted(touched.items())
         ]
-        yield bulk.Insert(Receipt, [both | first for is_new, both, first in rows if is_new])
+        yield bulk.Insert(
+            Receipt, [{**row, "created_at": self._now} for is_new, row in rows if is_new]
+        )
         yield bulk.Update(
             Receipt,
-            [both for is_new, both, _ in rows if not is_new],
+            [row for is_new, row in rows if not is_new],
             key=("operator_id", "store_id", "order_ref"),
         )
 

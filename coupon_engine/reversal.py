@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from coupon_engine import desk, events, limits
 from coupon_engine.answers import answered
+from coupon_engine.coupons import is_used_up
 from coupon_engine.errors import AlreadyReversed, LineUnknown, UndoWindowClosed
 from coupon_engine.rows import found, locked
 from coupon_engine.tables import Coupon, Receipt, Redemption, Reversal
@@ -81,7 +82,7 @@ def reverse(
         is_whole=is_whole,
         coupon_is_usable=coupon.revoked_at is None
         and now < coupon.valid_until
-        and (is_whole or coupon.balance_minor is not None),
+        and not is_used_up(coupon),
     )
 
 
@@ -123,6 +124,7 @@ def _return_to_receipt(
         Receipt,
         (redemption.operator_id, redemption.store_id, redemption.order_ref),
         with_for_update={"key_share": True},
+        populate_existing=True,
     )
     if receipt is None:
         return

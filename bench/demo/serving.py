@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex, token_urlsafe
@@ -15,13 +15,14 @@ import psycopg
 import uvicorn
 from psycopg import sql
 from pydantic import SecretStr
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
 
 from api.deps import wall_clock
 from api.main import app
 from coupon_engine import embedded
 from coupon_engine.settings import PREFIX, Settings
 
+HOST = "127.0.0.1"
 MOST_PORTS_TRIED = 20
 
 
@@ -35,7 +36,22 @@ class Clock:
         return self.now or wall_clock()
 
 
-def settings_of(database_url: str) -> Settings:
+@contextmanager
+def new_database() -> Generator[Settings]:
+    """Yield the settings of a new and empty database, and remove it afterwards.
+
+    Nobody's record is anywhere near: it lies in a server started for this run alone. Where
+    `COUNTERFOIL_DATABASE_URL` names a server, it is a database with a name of its own on that one.
+    """
+    if named := os.environ.get(f"{PREFIX}DATABASE_URL"):
+        with _beside(named) as url:
+            yield _settings(url)
+    else:
+        with embedded.temporary() as server:
+            yield _settings(server.url)
+
+
+def _settings(database_url: str) -> Settings:
     """Return what the demo's server is told; its secrets live and die with its database."""
     return Settings(
         database_url=database_url,
@@ -46,43 +62,31 @@ def settings_of(database_url: str) -> Settings:
 
 
 @contextmanager
-def new_database() -> Generator[str]:
-    """Yield the address of a new and empty database, and remove it afterwards.
-
-    Nobody's record is anywhere near: it lies in a server started for this run alone. Where
-    `COUNTERFOIL_DATABASE_URL` names a server, it is a database with a name of its own on that one.
-    """
-    if named := os.environ.get(f"{PREFIX}DATABASE_URL"):
-        with _beside(settings_of(named)) as url:
-            yield url
-    else:
-        with embedded.temporary() as server:
-            yield server.url
-
-
-@contextmanager
-def _beside(settings: Settings) -> Generator[str]:
-    assert settings.database_url is not None
-    named = make_url(settings.database_url)
+def _beside(named: str) -> Generator[str]:
+    server = make_url(named).set(drivername="postgresql")
     name = f"counterfoil_demo_{token_hex(6)}"
-    admin = named.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
+    address = server.render_as_string(hide_password=False)
+    with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            yield named.set(database=name).render_as_string(hide_password=False)
+            yield server.set(database=name).render_as_string(hide_password=False)
         finally:
             drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
             connection.execute(drop)
 
 
 def listening(port: int) -> socket.socket:
-    """Return a socket on this port of 127.0.0.1, or on the next one that is free; 0 is any."""
+    """Return a socket on this port, or on the next one that is free; 0 is any.
+
+    Raises:
+        OSError: All of the next twenty are taken.
+    """
     for at in range(port, port + MOST_PORTS_TRIED):
         opened = socket.socket()
         if sys.platform != "win32":  # there, it would share a port that somebody else has
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            opened.bind(("127.0.0.1", at))
+            opened.bind((HOST, at))
         except OSError:
             opened.close()
             continue
@@ -91,10 +95,14 @@ def listening(port: int) -> socket.socket:
 
 
 @contextmanager
-def serving(settings: Settings, clock: Clock, at: socket.socket) -> Generator[None]:
-    """Serve the API in a thread of this process, which is where the clock can be set."""
-    config = uvicorn.Config(app(settings, clock=clock), log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
+def serving(
+    engine: Engine, settings: Settings, clock: Clock, at: socket.socket
+) -> Generator[str]:
+    """Serve the API in a thread of this process, where the clock can be set; yield its address."""
+    made = app(settings, clock=clock, opening=lambda _: nullcontext(engine))
+    server = uvicorn.Server(
+        uvicorn.Config(made, log_config=None, access_log=False, server_header=False)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [at]}, name="api")
     thread.start()
     try:
@@ -102,7 +110,7 @@ def serving(settings: Settings, clock: Clock, at: socket.socket) -> Generator[No
             if not thread.is_alive():
                 raise RuntimeError("the API did not start; its own words stand above")
             time.sleep(0.01)
-        yield
+        yield f"http://{HOST}:{at.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

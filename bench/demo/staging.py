@@ -1,22 +1,19 @@
-"""The world before the first coupon is shown: parties, places, campaigns, offers, coupons, codes.
+"""The world before the first coupon is shown: parties, places, campaigns, offers, coupons.
 
-Everything goes through the API's doors, with its clock at the hour at which it happened.
+Everything is made by the engine's verbs, at the hour at which it happened.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import NamedTuple
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
-from bench.demo.asking import Asker
 from bench.demo.journey import CURRENCY, ZONE, Campaign, Journey, Offer, Redemption
-from bench.demo.serving import Clock
-from coupon_engine import operators
+from coupon_engine import batches, campaigns, issuing, keys, offers, operators
+from coupon_engine.tables import Coupon
 from schemas.campaigns import (
     Move,
     NewBatch,
@@ -34,63 +31,46 @@ from schemas.keys import KeyMove, NewKey, NewKeyMove
 from schemas.money import in_words
 from schemas.offers import AmountOff, BuyXGetY, Conditions, FreeItem, Terms, Title, Validity
 
-# No coupon here can take off more, the free items included.
-MOST_OFF_MINOR = 2_000
+# More than any coupon here takes off, a free item included: the budgets are finite, not tight.
+BUDGET_MINOR_A_COUPON = 2_000
 
 Held = tuple[int, int, int]
 """One coupon by the data's names: campaign, coupon number, household."""
 
 
 class Kind(IntEnum):
-    """What an id is for; no two things of the demo share one."""
+    """What an id is for, so that no two things of the demo share one."""
 
     OPERATOR = 1
-    MERCHANT = 2
-    STORE = 3
-    HOUSEHOLD = 4
-    CAMPAIGN = 5
-    OFFER = 6
-    BATCH = 7
-    REDEMPTION = 8
-    KEY = 9
-    APPROVAL = 10
-    ISSUE = 11
-    KEY_MOVE = 12
-    HOUSEHOLDS = 13
+    KEY = 2
+    KEY_MOVE = 3
+    MERCHANT = 4
+    STORE = 5
+    CUSTOMERS = 6
+    CUSTOMER = 7
+    CAMPAIGN = 8
+    APPROVAL = 9
+    OFFER = 10
+    BATCH = 11
+    ISSUE = 12
+    REDEMPTION = 13
 
 
 def id_of(kind: Kind, number: int, at: datetime) -> UUID:
-    """Return a UUIDv7 that a second run would make again, as whoever asks again must."""
+    """Return a UUIDv7 that whoever starts over makes again, as one who asks again must."""
     milliseconds = int(at.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | 7 << 76 | kind << 64 | 0b10 << 62 | number)
 
 
-class Code(NamedTuple):
-    """What a phone shows for a coupon."""
-
-    coupon_id: UUID
-    text: str
-
-
 @dataclass
-class Staged:
-    """What the replay has to know of the world, by the data's own names."""
+class World:
+    """What was made, by the data's own names."""
 
-    stores: dict[int, UUID] = field(default_factory=dict)
-    customers: dict[int, UUID] = field(default_factory=dict)
-    batches: dict[tuple[int, int], UUID] = field(default_factory=dict)
-    codes: dict[Held, Code] = field(default_factory=dict)
-
-
-def held(r: Redemption) -> Held:
-    return r.offer.campaign_id, r.offer.coupon_upc, r.household_id
-
-
-def enter(session: Session, at: datetime) -> str:
-    """Make the operator and return its API key, as the command line does for a new one."""
-    asked = NewOperator(id=id_of(Kind.OPERATOR, 1, at), slug="grocer", name="The grocer")
-    operator = operators.create_operator(session, asked, now=at)
-    return operators.create_api_key(session, operator.id, "demo", now=at).api_key
+    operator_id: UUID
+    api_key: str
+    stores: dict[int, UUID]
+    customers: dict[int, UUID]
+    coupons: dict[Held, UUID] = field(default_factory=dict)
 
 
 def first_hour(journey: Journey) -> datetime:
@@ -101,102 +81,151 @@ def last_hour(journey: Journey) -> datetime:
     return max(campaign.ends_at for campaign in journey.campaigns)
 
 
-def open_shops(asker: Asker, journey: Journey, at: datetime) -> Staged:
-    """Make the key that signs, the merchant, its stores, and the households as customers."""
-    staged = Staged()
-    key = asker.create("/v1/keys", NewKey(id=id_of(Kind.KEY, 1, at)))
-    use = NewKeyMove(
-        id=id_of(Kind.KEY_MOVE, 1, at), kid=key["kid"], move=KeyMove.USE, reason="the first"
+def held(r: Redemption) -> Held:
+    return r.offer.campaign_id, r.offer.coupon_upc, r.household_id
+
+
+def open_shops(session: Session, journey: Journey, *, passphrase: bytes, now: datetime) -> World:
+    """Make the operator with its key, the merchant, its stores, the households as customers."""
+    operator = operators.create_operator(
+        session,
+        NewOperator(id=id_of(Kind.OPERATOR, 1, now), slug="grocer", name="The grocer"),
+        now=now,
     )
-    asker.create("/v1/key-moves", use)
-    merchant = NewMerchant(id=id_of(Kind.MERCHANT, 1, at), name="The grocer")
-    asker.create("/v1/merchants", merchant)
-    for number in journey.stores:
-        store = NewStore(
-            id=id_of(Kind.STORE, number, at),
+    api_key = operators.create_api_key(session, operator.id, "demo", now=now).api_key
+    key = keys.publish(
+        session, operator.id, NewKey(id=id_of(Kind.KEY, 1, now)), passphrase=passphrase, now=now
+    )
+    keys.decide_key(
+        session,
+        operator.id,
+        NewKeyMove(
+            id=id_of(Kind.KEY_MOVE, 1, now), kid=key.kid, move=KeyMove.USE, reason="the first"
+        ),
+        now=now,
+    )
+    return World(
+        operator_id=operator.id,
+        api_key=api_key,
+        stores=_stores(session, operator.id, journey.stores, now),
+        customers=_customers(session, operator.id, journey.campaigns, now),
+    )
+
+
+def _stores(
+    session: Session, operator_id: UUID, numbers: Sequence[int], now: datetime
+) -> dict[int, UUID]:
+    merchant = operators.create_merchant(
+        session,
+        operator_id,
+        NewMerchant(id=id_of(Kind.MERCHANT, 1, now), name="The grocer"),
+        now=now,
+    )
+    made = {
+        number: NewStore(
+            id=id_of(Kind.STORE, number, now),
             merchant_id=merchant.id,
             name=f"Store {number}",
             zone=ZONE,
         )
-        asker.create("/v1/stores", store)
-        staged.stores[number] = store.id
-    households = sorted({one for campaign in journey.campaigns for one in campaign.households})
-    staged.customers = {number: id_of(Kind.HOUSEHOLD, number, at) for number in households}
+        for number in numbers
+    }
+    for store in made.values():
+        operators.create_store(session, operator_id, store, now=now)
+    return {number: store.id for number, store in made.items()}
+
+
+def _customers(
+    session: Session, operator_id: UUID, mailed: Iterable[Campaign], now: datetime
+) -> dict[int, UUID]:
+    households = sorted({household for campaign in mailed for household in campaign.households})
     customers = tuple(
-        NewCustomer(id=id, ref=f"household {number}") for number, id in staged.customers.items()
+        NewCustomer(id=id_of(Kind.CUSTOMER, household, now), ref=f"household {household}")
+        for household in households
     )
-    asked = NewCustomers(id=id_of(Kind.HOUSEHOLDS, 1, at), customers=customers)
-    asker.create("/v1/customers", asked)
-    return staged
+    asked = NewCustomers(id=id_of(Kind.CUSTOMERS, 1, now), customers=customers)
+    operators.create_customers(session, operator_id, asked, now=now)
+    return dict(zip(households, (customer.id for customer in customers), strict=True))
 
 
 def launch(
-    asker: Asker,
-    clock: Clock,
-    journey: Journey,
-    staged: Staged,
-    advance: Callable[[int], object],
+    session: Session,
+    world: World,
+    campaign: Campaign,
+    own: Sequence[Offer],
+    *,
+    code_secret: bytes,
+    now: datetime,
 ) -> None:
-    """Make every campaign at its start, and issue every coupon that was sent."""
-    offers: defaultdict[int, list[tuple[int, Offer]]] = defaultdict(list)
-    for number, offer in enumerate(journey.offers, start=1):
-        offers[offer.campaign_id].append((number, offer))
-    for campaign in sorted(journey.campaigns, key=lambda each: (each.starts_at, each.campaign_id)):
-        clock.now = campaign.starts_at
-        own = offers[campaign.campaign_id]
-        campaign_id = _start(asker, campaign, [offer for _, offer in own])
-        for number, offer in own:
-            _issue(asker, campaign, campaign_id, number, offer, staged)
-            advance(len(offer.sent_to))
+    """Make one campaign with its offers, approve it, and issue every coupon that was sent."""
+    campaign_id = _approved(session, world, campaign, own, now)
+    coupon_of: dict[UUID, int] = {}
+    for nth, offer in enumerate(own):
+        number = campaign.campaign_id << 16 | nth
+        asked = NewOffer(
+            id=id_of(Kind.OFFER, number, now), campaign_id=campaign_id, terms=terms(campaign, offer)
+        )
+        offers.create_offer(session, world.operator_id, asked, now=now)
+        batch = NewBatch(
+            id=id_of(Kind.BATCH, number, now),
+            offer_id=asked.id,
+            name=f"Coupon {offer.coupon_upc}",
+            size=len(offer.sent_to),
+        )
+        batches.create_batch(session, world.operator_id, batch, now=now)
+        coupons = NewCoupons(
+            id=id_of(Kind.ISSUE, number, now),
+            batch_id=batch.id,
+            customer_ids=tuple(world.customers[household] for household in offer.sent_to),
+        )
+        issuing.issue_many(session, world.operator_id, coupons, code_secret=code_secret, now=now)
+        coupon_of[batch.id] = offer.coupon_upc
+    _remember(session, world, campaign, campaign_id, coupon_of)
 
 
-def _start(asker: Asker, campaign: Campaign, offers: Sequence[Offer]) -> UUID:
-    many = sum(len(offer.sent_to) for offer in offers)
-    at = campaign.starts_at
+def _approved(
+    session: Session, world: World, campaign: Campaign, own: Sequence[Offer], now: datetime
+) -> UUID:
+    many = sum(len(offer.sent_to) for offer in own)
     asked = NewCampaign(
-        id=id_of(Kind.CAMPAIGN, campaign.campaign_id, at),
+        id=id_of(Kind.CAMPAIGN, campaign.campaign_id, now),
         name=f"Campaign {campaign.campaign_id}, {campaign.kind.lower()}",
         currency=CURRENCY,
         zone=ZONE,
-        starts_at=at,
+        starts_at=campaign.starts_at,
         ends_at=campaign.ends_at,
-        budget_minor=many * MOST_OFF_MINOR,
+        budget_minor=many * BUDGET_MINOR_A_COUPON,
         max_redemptions=many,
         max_issued=many,
     )
-    asker.create("/v1/campaigns", asked)
+    campaigns.create_campaign(session, world.operator_id, asked, now=now)
     approval = NewMove(
-        id=id_of(Kind.APPROVAL, campaign.campaign_id, at),
+        id=id_of(Kind.APPROVAL, campaign.campaign_id, now),
         campaign_id=asked.id,
         move=Move.APPROVE,
-        reason="it was sent",
+        reason="it was mailed",
     )
-    asker.create("/v1/moves", approval)
+    campaigns.decide(session, world.operator_id, approval, now=now)
     return asked.id
 
 
-def _issue(
-    asker: Asker, campaign: Campaign, campaign_id: UUID, number: int, offer: Offer, staged: Staged
+def _remember(
+    session: Session,
+    world: World,
+    campaign: Campaign,
+    campaign_id: UUID,
+    coupon_of: dict[UUID, int],
 ) -> None:
-    at = campaign.starts_at
-    asked = NewOffer(
-        id=id_of(Kind.OFFER, number, at), campaign_id=campaign_id, terms=terms(campaign, offer)
+    household_of = {id: household for household, id in world.customers.items()}
+    issued = session.exec(
+        select(Coupon.id, Coupon.batch_id, Coupon.customer_id).where(
+            col(Coupon.operator_id) == world.operator_id, col(Coupon.campaign_id) == campaign_id
+        )
     )
-    asker.create("/v1/offers", asked)
-    batch = NewBatch(
-        id=id_of(Kind.BATCH, number, at),
-        offer_id=asked.id,
-        name=f"Coupon {offer.coupon_upc}",
-        size=len(offer.sent_to),
-    )
-    asker.create("/v1/batches", batch)
-    coupons = NewCoupons(
-        id=id_of(Kind.ISSUE, number, at),
-        batch_id=batch.id,
-        customer_ids=tuple(staged.customers[household] for household in offer.sent_to),
-    )
-    asker.create("/v1/issues", coupons)
-    staged.batches[campaign.campaign_id, offer.coupon_upc] = batch.id
+    for id, batch_id, customer_id in issued:
+        assert customer_id is not None
+        upc, household = coupon_of[batch_id], household_of[customer_id]
+        world.coupons[campaign.campaign_id, upc, household] = id
 
 
 def terms(campaign: Campaign, offer: Offer) -> Terms:
@@ -214,35 +243,11 @@ def terms(campaign: Campaign, offer: Offer) -> Terms:
 def _title(offer: Offer) -> Title:
     match offer.benefit:
         case AmountOff(amount_minor=minor):
-            en, zh = (in_words(minor, CURRENCY, language) for language in ("en", "zh"))
-            many = offer.units > 1
-            return Title(
-                en=f"{en} off {offer.units}" if many else f"{en} off",
-                zh=f"{offer.units}件立减{zh}" if many else f"立减{zh}",
-            )
+            en, zh = in_words(minor, CURRENCY, "en"), in_words(minor, CURRENCY, "zh")
+            if offer.units > 1:
+                return Title(en=f"{en} off {offer.units}", zh=f"{offer.units}件立减{zh}")
+            return Title(en=f"{en} off", zh=f"立减{zh}")
         case FreeItem():
             return Title(en="One free", zh="免费一件")
         case BuyXGetY(buy=buy):
             return Title(en=f"Buy {buy}, get one free", zh=f"买{buy}件送1件")
-
-
-def codes(
-    asker: Asker,
-    clock: Clock,
-    journey: Journey,
-    staged: Staged,
-    advance: Callable[[int], object],
-) -> None:
-    """Let each phone fetch the code that it will show; it keeps it, and needs no network later."""
-    starts = {campaign.campaign_id: campaign.starts_at for campaign in journey.campaigns}
-    for r in sorted(journey.redemptions, key=lambda r: starts[r.offer.campaign_id]):
-        if r.is_repeat:
-            continue
-        clock.now = starts[r.offer.campaign_id]
-        batch_id = staged.batches[r.offer.campaign_id, r.offer.coupon_upc]
-        (coupon,) = asker.get(
-            "/v1/coupons", batch_id=batch_id, customer_id=staged.customers[r.household_id]
-        )
-        token = asker.get(f"/v1/coupons/{coupon['id']}/token")
-        staged.codes[held(r)] = Code(UUID(coupon["id"]), token["text"])
-        advance(1)

@@ -1,13 +1,14 @@
 """Draw the pictures of the pages again: `python docs/pictures/make.py`, in the virtual environment.
 
-The coupon is drawn by the same code that prints coupons for shops, from the first of the vectors
-in `tests/vectors/token.json`, so it is a real one and can be scanned.
+The coupons are drawn by the same code that prints them for shops, from the vectors in
+`tests/vectors/token.json`, so they are real ones and can be scanned.
 """
 
 import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from PIL import Image
@@ -15,14 +16,14 @@ from PIL import Image
 from coupon_engine.drawing import PrintedCoupon, sheets_png
 from coupon_engine.validation.short_code import short_code_of
 from coupon_engine.validation.wording import describe
+from schemas.money import Language
 from schemas.offers import AmountOff, Conditions, Terms, Title, Validity
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent.parent / "tests" / "vectors" / "token.json"
 
-# The first coupon of a sheet and the line along which it is cut.
-FIRST_ON_THE_SHEET = (112, 112, 1249, 946)
-CARD_WIDTH = 568  # half of what is printed
+FIRST_ROW_OF_THE_SHEET = (112, 112, 2368, 946)  # with the lines along which it is cut
+SHRUNK = 2  # a module is then four pixels wide
 
 TERMS = Terms(
     title=Title(en="3.50 off from 20", zh="满20减3.50"),
@@ -48,31 +49,30 @@ INSIDE = ("asked before?", "lock coupons", "judge", "lock limits", "write all", 
 
 
 def main() -> None:
-    (HERE / "coupon.png").write_bytes(coupon_png())
+    (HERE / "coupons.png").write_bytes(coupons_png())
     for theme in COLOURS:
         (HERE / f"flow-{theme}.svg").write_text(flow_svg(theme), encoding="utf-8")
 
 
-def coupon_png() -> bytes:
-    """Return one coupon as it lies on a printed sheet, at half its size."""
+def coupons_png() -> bytes:
+    """Return a coupon as it lies on a printed sheet, once in each language."""
     case = json.loads(VECTORS.read_text(encoding="utf-8"))["static"][0]
-    starts, ends = (datetime.fromtimestamp(case["fields"][at], UTC) for at in ("nbf", "exp"))
-    (sheet,) = sheets_png(
-        [
-            PrintedCoupon(
-                text=case["text"],
-                title=TERMS.title.en,
-                conditions="\n".join(describe(TERMS, "en", "EUR")).replace("€", "EUR "),
-                validity=f"{starts:%Y-%m-%d} – {ends:%Y-%m-%d}",
-                short_code=short_code_of(UUID(case["fields"]["jti"]), b"a secret of the pages"),
-            )
-        ]
-    )
-    card = Image.open(io.BytesIO(sheet)).crop(FIRST_ON_THE_SHEET).convert("L")
-    height = card.height * CARD_WIDTH // card.width
+    (sheet,) = sheets_png([_printed(case, "en"), _printed(case, "zh")])
+    row = Image.open(io.BytesIO(sheet)).crop(FIRST_ROW_OF_THE_SHEET).convert("L").reduce(SHRUNK)
     picture = io.BytesIO()
-    card.resize((CARD_WIDTH, height), Image.Resampling.BOX).save(picture, "PNG", optimize=True)
+    row.quantize(16).save(picture, "PNG", optimize=True)
     return picture.getvalue()
+
+
+def _printed(case: dict[str, Any], language: Language) -> PrintedCoupon:
+    starts, ends = (datetime.fromtimestamp(case["fields"][at], UTC) for at in ("nbf", "exp"))
+    return PrintedCoupon(
+        text=case["text"],
+        title=TERMS.title.zh if language == "zh" else TERMS.title.en,
+        conditions="\n".join(describe(TERMS, language, "EUR")),
+        validity=f"{starts:%Y-%m-%d} – {ends:%Y-%m-%d}",
+        short_code=short_code_of(UUID(case["fields"]["jti"]), b"a secret of the pages"),
+    )
 
 
 def flow_svg(theme: str) -> str:

@@ -1,7 +1,7 @@
 """The real door on a real database, with a clock that a test can set."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,9 @@ from coupon_engine.settings import Settings
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.coupons import CouponView
 from tests import make
+
+Codes = Callable[[CouponView], str]
+"""What the phone that holds a coupon shows."""
 
 
 @dataclass
@@ -101,7 +104,7 @@ def door(served: FastAPI) -> Iterator[Client]:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI) -> Generator[str]:
     """Serve as in production, from a thread, and return the address."""
     with socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -112,7 +115,7 @@ def serving(app: FastAPI) -> Iterator[str]:
             time.sleep(0.005)
         assert server.started
         try:
-            yield "http://127.0.0.1:{}".format(listening.getsockname()[1])
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()
@@ -145,7 +148,7 @@ def coupon(counter: Counter, database: Engine) -> CouponView:
 
 
 @pytest.fixture
-def code_of(counter: Counter, database: Engine) -> Callable[[CouponView], str]:
+def code_of(counter: Counter, database: Engine) -> Codes:
     def code(of: CouponView) -> str:
         with transaction(database) as session:
             return make.code(session, counter.at, of, counter.ring)
@@ -154,7 +157,7 @@ def code_of(counter: Counter, database: Engine) -> Callable[[CouponView], str]:
 
 
 @pytest.fixture
-def code(coupon: CouponView, code_of: Callable[[CouponView], str]) -> str:
+def code(coupon: CouponView, code_of: Codes) -> str:
     return code_of(coupon)
 
 

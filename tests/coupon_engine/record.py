@@ -29,7 +29,6 @@ class Totals:
     coupons: dict[UUID, tuple[int, int]] = field(default_factory=dict)
     receipts: dict[str, tuple[int, Any]] = field(default_factory=dict)
     standing: int = 0
-    first_purchases: int = 0
 
 
 def totals(session: Session) -> Totals:
@@ -48,7 +47,6 @@ def totals(session: Session) -> Totals:
             for row in rows(session, "SELECT * FROM receipt WHERE discount_minor > 0")
         },
         standing=count(session, "redemption WHERE reversed_at IS NULL"),
-        first_purchases=count(session, "customer WHERE first_purchase_at IS NOT NULL"),
     )
 
 

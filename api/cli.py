@@ -1,0 +1,423 @@
+"""What a person does at the server's own terminal: engine verbs, without HTTP between."""
+
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sqlmodel import Session
+
+from api import logs
+from api.deps import wall_clock
+from api.opening import opened
+from coupon_engine import (
+    campaigns,
+    coupons,
+    issuing,
+    operators,
+    redemption,
+    reports,
+    reversal,
+    validating,
+)
+from coupon_engine import keys as signing_keys
+from coupon_engine.database import transaction
+from coupon_engine.embedded import EmbeddedFailed
+from coupon_engine.errors import CouponError, CouponRefused
+from coupon_engine.redemption import Presented
+from coupon_engine.settings import (
+    SettingsRefused,
+    key_passphrase,
+    read_settings,
+    short_code_secret,
+)
+from coupon_engine.validation.showing import Shown, shown
+from schemas.base import Wire
+from schemas.baskets import Basket
+from schemas.campaigns import Move, NewMove, NewOperator, Stops
+from schemas.coupons import NewCoupon, NewRevocation
+from schemas.ids import new_id
+from schemas.keys import KeyMove, KeyState, NewKey, NewKeyMove
+from schemas.money import in_words
+from schemas.redemptions import Acceptance, NewRedemption, NewReversal, NewValidation
+
+cli = typer.Typer(
+    name="counterfoil",
+    help="Mobile coupons that are spent once, work offline, and tell what they brought.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+operator_cli = typer.Typer(help="Those who run campaigns here.", no_args_is_help=True)
+key_cli = typer.Typer(help="What coupons are signed with.", no_args_is_help=True)
+coupon_cli = typer.Typer(help="One coupon.", no_args_is_help=True)
+campaign_cli = typer.Typer(help="Decide about a campaign.", no_args_is_help=True)
+cli.add_typer(operator_cli, name="operator")
+cli.add_typer(key_cli, name="key")
+cli.add_typer(coupon_cli, name="coupon")
+cli.add_typer(campaign_cli, name="campaign")
+
+out = Console()
+err = Console(stderr=True)
+
+Slug = Annotated[str, typer.Option("--operator", "-o", help="The operator's short name.")]
+Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; it stays in the record.")]
+Key = Annotated[str, typer.Argument(help="The key's letter, or its id.")]
+Code = Annotated[str, typer.Argument(help="The text of the QR code, or the short code.")]
+Total = Annotated[
+    int | None, typer.Option("--total", help="What the basket costs, in minor units.")
+]
+Currency = Annotated[str, typer.Option(help="The currency of the total.")]
+Store = Annotated[UUID, typer.Option(help="The store where this happens.")]
+
+
+def main() -> None:
+    """Run one command, and word what goes wrong for a person.
+
+    Raises:
+        SystemExit: Always: 0 done, 1 the engine says no, 2 it could not even be asked.
+    """
+    try:
+        cli()
+    except CouponRefused as refused:
+        err.print(f"[bold]{refused.refusal.cashier.en}[/] {refused.refusal.cashier.zh}")
+        err.print(f"{refused.refusal.code}: {refused.refusal.developer.en}", style="dim")
+        raise SystemExit(1) from None
+    except CouponError as error:
+        err.print(f"[bold]{error.message}[/]")
+        err.print(f"{error.code}: {error.details}", style="dim", markup=False)
+        raise SystemExit(1) from None
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_input=False):
+            err.print(f"{'.'.join(map(str, each['loc']))}: {each['msg']}", markup=False)
+        raise SystemExit(2) from None
+    except (SettingsRefused, EmbeddedFailed) as error:
+        err.print(str(error), markup=False)
+        raise SystemExit(2) from None
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Where to listen.")] = None,
+    port: Annotated[int | None, typer.Option(help="On which port.")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many processes.")] = None,
+) -> None:
+    """Serve the API. What is left out is taken from COUNTERFOIL_HOST, _PORT and _WORKERS."""
+    settings = read_settings()
+    logs.start(settings)
+    uvicorn.run(
+        "api.main:from_environment",
+        factory=True,
+        host=host or settings.host,
+        port=port or settings.port,
+        workers=workers or settings.workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to its newest shape."""
+    with opened(read_settings()):  # which does just that
+        out.print("The database has its newest shape.")
+
+
+@operator_cli.command("create")
+def create_operator(slug: str, name: str) -> None:
+    """Make an operator, and print its API key: this once and never again."""
+    now = wall_clock()
+    with opened(read_settings()) as engine, transaction(engine) as session:
+        made = operators.create_operator(
+            session, NewOperator(id=new_id(now), slug=slug, name=name), now=now
+        )
+        key = operators.create_api_key(session, made.id, "first", now=now)
+    show(made)
+    out.print(f"API key: [bold]{key.api_key}[/]")
+    out.print("Keep it now: only its hash is in the record.", style="dim")
+
+
+@key_cli.command("publish")
+def publish(slug: Slug) -> None:
+    """Make a signing key and let the world know it."""
+    with desk(slug) as at:
+        request = NewKey(id=at.new_id())
+        show(
+            signing_keys.publish(
+                at.session, at.operator_id, request, passphrase=at.passphrase, now=at.now
+            )
+        )
+
+
+@key_cli.command("use")
+def use(
+    key: Key,
+    slug: Slug,
+    reason: Reason = "by hand",
+    urgent: Annotated[bool, typer.Option(help="Before every terminal can know it.")] = False,
+) -> None:
+    """Sign with this key from now on."""
+    _decide_key(key, KeyMove.USE, slug, reason, is_urgent=urgent)
+
+
+@key_cli.command("stop")
+def stop(key: Key, slug: Slug, reason: Reason = "by hand") -> None:
+    """Sign with it no longer. What it has signed stays good."""
+    _decide_key(key, KeyMove.STOP, slug, reason)
+
+
+@key_cli.command("retire")
+def retire(key: Key, slug: Slug, reason: Reason = "by hand") -> None:
+    """Refuse every coupon that it has signed, for good."""
+    _decide_key(key, KeyMove.RETIRE, slug, reason)
+
+
+@key_cli.command("list")
+def list_keys(slug: Slug) -> None:
+    """Show all keys."""
+    with desk(slug) as at:
+        keys = signing_keys.key_views(at.session, at.operator_id)
+    listed(
+        ("letter", "state", "kid", "published", "used from", "until"),
+        (
+            (key.letter, key.state, key.kid, key.published_at, key.used_from, key.used_until)
+            for key in keys
+        ),
+    )
+
+
+@coupon_cli.command("issue")
+def issue(
+    batch_id: UUID,
+    slug: Slug,
+    customer: Annotated[UUID | None, typer.Option(help="Whose it is.")] = None,
+) -> None:
+    """Issue one coupon of a batch."""
+    with desk(slug) as at:
+        request = NewCoupon(id=at.new_id(), batch_id=batch_id, customer_id=customer)
+        show(
+            issuing.issue(
+                at.session, at.operator_id, request, code_secret=at.code_secret, now=at.now
+            )
+        )
+
+
+@coupon_cli.command("show")
+def show_coupon(coupon_id: UUID, slug: Slug) -> None:
+    """Show a coupon as it stands."""
+    with desk(slug) as at:
+        show(
+            coupons.coupon_view(
+                at.session, at.operator_id, coupon_id, code_secret=at.code_secret, now=at.now
+            )
+        )
+
+
+@coupon_cli.command("story")
+def story(coupon_id: UUID, slug: Slug) -> None:
+    """Tell everything that happened to a coupon."""
+    with desk(slug) as at:
+        told = coupons.story(
+            at.session, at.operator_id, coupon_id, code_secret=at.code_secret, now=at.now
+        )
+    show(told.coupon)
+    listed(("at", "what", "more"), ((line.at, line.kind, line.data) for line in told.lines))
+
+
+@coupon_cli.command("revoke")
+def revoke(coupon_id: UUID, slug: Slug, reason: Reason) -> None:
+    """Withdraw a coupon for good."""
+    with desk(slug) as at:
+        request = NewRevocation(id=at.new_id(), coupon_id=coupon_id, reason=reason)
+        show(
+            coupons.revoke(
+                at.session, at.operator_id, request, code_secret=at.code_secret, now=at.now
+            )
+        )
+
+
+@cli.command()
+def validate(
+    code: Code, slug: Slug, store: Store, total: Total = None, currency: Currency = "EUR"
+) -> None:
+    """Would this coupon work? Changes nothing."""
+    with desk(slug) as at:
+        request = NewValidation(codes=(code,), store_id=store, basket=_basket(total, currency))
+        seen = validating.validate(at.session, at.operator_id, request, [at.read(code)], now=at.now)
+    (verdict,) = seen.verdicts
+    if not isinstance(verdict, Acceptance):
+        raise CouponRefused(verdict.refusal)
+    show(verdict)
+
+
+@cli.command()
+def redeem(
+    code: Code, slug: Slug, store: Store, total: Total = None, currency: Currency = "EUR"
+) -> None:
+    """Spend a coupon."""
+    with desk(slug) as at:
+        request = NewRedemption(
+            id=at.new_id(), code=code, store_id=store, basket=_basket(total, currency)
+        )
+        presented = Presented(request, at.read(code))
+        show(redemption.redeem(at.session, at.operator_id, presented, now=at.now))
+
+
+@cli.command()
+def reverse(redemption_id: UUID, slug: Slug, reason: Reason) -> None:
+    """Take a whole redemption back."""
+    with desk(slug) as at:
+        request = NewReversal(id=at.new_id(), redemption_id=redemption_id, reason=reason)
+        show(reversal.reverse(at.session, at.operator_id, request, now=at.now))
+
+
+@campaign_cli.command("pause")
+def pause(
+    campaign_id: UUID,
+    slug: Slug,
+    reason: Reason,
+    redeeming_too: Annotated[bool, typer.Option(help="Stop redeeming as well.")] = False,
+) -> None:
+    """Stop issuing for a while."""
+    _move(campaign_id, Move.PAUSE, slug, reason, redeeming_too=redeeming_too)
+
+
+@campaign_cli.command("resume")
+def resume(campaign_id: UUID, slug: Slug, reason: Reason) -> None:
+    """Go on after a pause."""
+    _move(campaign_id, Move.RESUME, slug, reason)
+
+
+@campaign_cli.command("end")
+def end(
+    campaign_id: UUID,
+    slug: Slug,
+    reason: Reason,
+    redeeming_too: Annotated[bool, typer.Option(help="Its coupons end with it.")] = False,
+) -> None:
+    """End a campaign for good."""
+    _move(campaign_id, Move.END, slug, reason, redeeming_too=redeeming_too)
+
+
+@cli.command()
+def report(slug: Slug) -> None:
+    """Count what is in the record about each campaign."""
+    with desk(slug) as at:
+        seen = reports.report(at.session, at.operator_id, now=at.now)
+    listed(
+        ("campaign", "issued", "redeemed", "reversed", "rate", "discount"),
+        (
+            (
+                each.name,
+                each.issued,
+                each.redeemed,
+                each.reversed,
+                f"{each.rate_bp // 100}.{each.rate_bp % 100:02} %",
+                in_words(each.discount_minor, each.currency, "en"),
+            )
+            for each in seen.campaigns
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Where somebody of one operator sits: one transaction at one moment."""
+
+    session: Session
+    operator_id: UUID
+    now: datetime
+    passphrase: bytes
+    code_secret: bytes
+    issuer_url: str
+
+    def new_id(self) -> UUID:
+        return new_id(self.now)
+
+    def read(self, code: str) -> Shown:
+        """Read what was shown, with the operator's keys."""
+        ring = signing_keys.ring(
+            self.session,
+            self.operator_id,
+            issuer_url=self.issuer_url,
+            passphrase=self.passphrase,
+        )
+        return shown(code, ring, pepper=self.code_secret, challenge=None, now=self.now)
+
+
+@contextmanager
+def desk(slug: str) -> Generator[Desk]:
+    settings = read_settings()
+    with opened(settings) as engine, transaction(engine) as session:
+        yield Desk(
+            session=session,
+            operator_id=operators.operator_named(session, slug).id,
+            now=wall_clock(),
+            passphrase=key_passphrase(settings).encode(),
+            code_secret=short_code_secret(settings).encode(),
+            issuer_url=settings.issuer_url,
+        )
+
+
+def _decide_key(
+    which: str, move: KeyMove, slug: str, reason: str, *, is_urgent: bool = False
+) -> None:
+    with desk(slug) as at:
+        request = NewKeyMove(
+            id=at.new_id(),
+            kid=_kid(at, which),
+            move=move,
+            reason=reason,
+            is_urgent=is_urgent,
+        )
+        show(signing_keys.decide_key(at.session, at.operator_id, request, now=at.now))
+
+
+def _kid(at: Desk, which: str) -> str:
+    """Return the id of the living key with this letter; what is no letter is an id already."""
+    keys = signing_keys.key_views(at.session, at.operator_id)
+    living = {key.letter: key.kid for key in keys if key.state is not KeyState.RETIRED}
+    return living.get(which, which)
+
+
+def _move(
+    campaign_id: UUID, move: Move, slug: str, reason: str, *, redeeming_too: bool = False
+) -> None:
+    stops = Stops.ISSUING_AND_REDEEMING if redeeming_too else Stops.ISSUING
+    with desk(slug) as at:
+        request = NewMove(
+            id=at.new_id(), campaign_id=campaign_id, move=move, reason=reason, stops=stops
+        )
+        show(campaigns.decide(at.session, at.operator_id, request, now=at.now))
+
+
+def _basket(total_minor: int | None, currency: str) -> Basket | None:
+    if total_minor is None:
+        return None
+    return Basket(currency=currency, total_minor=total_minor)
+
+
+def show(view: Wire) -> None:
+    """Print one thing, a line for each field."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in view.model_dump(mode="json").items():
+        table.add_row(f"[dim]{name}[/]", escape(str(value)))
+    out.print(table)
+
+
+def listed(names: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    table = Table()
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row))
+    out.print(table)

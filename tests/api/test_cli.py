@@ -1,0 +1,126 @@
+"""What a person does at the server's own terminal, on a durable server as in production."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from rich.console import Console
+from sqlmodel import Session, select
+from typer.testing import CliRunner
+
+import counterfoil
+from api import cli
+from api.deps import wall_clock
+from coupon_engine import embedded, operators
+from coupon_engine.database import open_engine, transaction
+from coupon_engine.tables import Operator, SigningKey
+from tests import make
+
+HOUSE = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "COUNTERFOIL_KEY_PASSPHRASE": make.PASSPHRASE.decode(),
+    "COUNTERFOIL_SHORT_CODE_SECRET": make.SECRET.decode(),
+    "COLUMNS": "200",
+}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with embedded.temporary() as server:
+        yield server.url
+
+
+@pytest.fixture
+def run(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("COUNTERFOIL_DATABASE_URL", url)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli, "out", Console(width=200))
+    monkeypatch.setattr(cli, "err", Console(width=200, stderr=True))
+
+    def command(*words: object) -> tuple[int, str]:
+        """Run `counterfoil` with these words; return its status and all that it said."""
+        monkeypatch.setattr(sys, "argv", ["counterfoil", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            counterfoil.main()
+        return int(ended.value.code or 0), "".join(capsys.readouterr())
+
+    return command
+
+
+def test_a_person_runs_an_operator_from_the_terminal(url: str, run) -> None:
+    status, said = run("operator", "create", "acme", "Acme Ltd")
+    api_key = re.findall(r"cfk_\w{8}_\w{32}", said)
+    assert (status, len(api_key)) == (0, 1)
+    assert run("key", "publish", "-o", "acme")[0] == 0
+    assert "in_use" in run("key", "use", "A", "-o", "acme")[1]
+
+    engine = open_engine(url)
+    with transaction(engine) as session:
+        operator = operators.operator_named(session, "acme")
+        at = make.of_operator(session, operator.id, "acme", now=wall_clock())
+        batch = make.batch(session, at, has_short_codes=True, now=wall_clock())
+    engine.dispose()
+
+    said = run("coupon", "issue", batch.id, "-o", "acme")[1]
+    code = re.findall(r"\w{4}-\w{4}-\w{4}\b", said)[-1]
+    (coupon_id,) = re.findall(r"^id +(\S+)", said, re.M)
+    where = ("-o", "acme", "--store", at.store.id, "--total", 1000)
+    assert "discount_minor  200" in re.sub(r" {2,}", "  ", run("validate", code, *where)[1])
+    status, said = run("redeem", code, *where)
+    (redemption_id,) = re.findall(r"^id +(\S+)", said, re.M)
+    assert status == 0
+    status, said = run("redeem", code, *where)
+    assert (status, "already_redeemed" in said) == (1, True)
+    assert "coupon_redeemed" in run("coupon", "story", coupon_id, "-o", "acme")[1]
+    assert run("reverse", redemption_id, "-o", "acme", "-r", "mistake")[0] == 0
+    pause = run("campaign", "pause", batch.campaign_id, "-o", "acme", "-r", "a look first")
+    assert (pause[0], "paused" in pause[1]) == (0, True)
+    again = run("campaign", "pause", batch.campaign_id, "-o", "acme", "-r", "a look first")
+    assert (again[0], "move_not_allowed" in again[1]) == (1, True)
+    assert run("campaign", "resume", batch.campaign_id, "-o", "acme", "-r", "fine")[0] == 0
+    assert run("coupon", "revoke", coupon_id, "-o", "acme", "-r", "lost")[0] == 0
+    assert "revoked" in run("coupon", "show", coupon_id, "-o", "acme")[1]
+    assert "Spring" in run("report", "-o", "acme")[1]
+
+
+def test_an_unknown_operator_is_told_and_not_made(run) -> None:
+    status, said = run("report", "-o", "nobody")
+
+    assert (status, "unknown" in said) == (1, True)
+
+
+def test_a_slip_in_an_argument_is_told_by_its_name(run) -> None:
+    status, said = run("operator", "create", "No Slug", "Acme")
+
+    assert (status, said.startswith("slug:")) == (2, True)
+
+
+def test_a_misspelt_setting_is_named(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERFOIL_DATABSE_URL", "postgresql://elsewhere/x")
+
+    status, said = run("migrate")
+
+    assert (status, "COUNTERFOIL_DATABSE_URL" in said, "elsewhere" in said) == (2, True, False)
+
+
+def test_without_the_server_the_command_says_what_to_install() -> None:
+    """As on a counter, where only the scanner is installed."""
+    script = dedent("""
+        import sys
+        sys.modules.update(dict.fromkeys(("fastapi", "sqlalchemy", "sqlmodel", "uvicorn")))
+        import counterfoil
+        sys.argv = ["counterfoil", "serve"]
+        counterfoil.main()
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=HOUSE, check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 1
+    assert 'pip install "counterfoil[server]"' in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,164 @@
+"""One operator's first campaign, by HTTP alone."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from httpx import Client
+from PIL import Image
+from sqlalchemy import Engine
+
+import scanner
+from api.manual import REQUESTS
+from coupon_engine import operators
+from coupon_engine.database import transaction
+from schemas.campaigns import NewOperator
+from tests import make
+from tests.api.conftest import Clock, Counter
+
+
+def test_a_first_campaign_from_the_examples_of_the_documentation(
+    door: Client, database: Engine, clock: Clock
+) -> None:
+    """Every example request is sent as it is printed; only codes and ids made by us differ."""
+    with transaction(database) as session:
+        new = NewOperator(id=make.an_id(), slug="acme", name="Acme")
+        operator = operators.create_operator(session, new, now=clock.now)
+        key = operators.create_api_key(session, operator.id, "first", now=clock.now)
+    door.headers["Authorization"] = f"Bearer {key.api_key}"
+
+    def post(path: str, **more: Any) -> Any:
+        answer = door.post(path, json={**REQUESTS[path], **more})
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+    published = post("/v1/keys")
+    move = {"id": str(make.an_id()), "kid": published["kid"], "move": "use", "reason": "first"}
+    assert door.post("/v1/key-moves", json=move).json()["state"] == "in_use"
+    post("/v1/merchants")
+    post("/v1/stores")
+    post("/v1/terminals")
+    post("/v1/customers")
+    post("/v1/campaigns")
+    post("/v1/offers")
+    post("/v1/batches")
+    assert post("/v1/moves")["state"] == "running"
+    coupon = post("/v1/coupons")
+    issued = post("/v1/issues")
+    token = door.get(f"/v1/coupons/{coupon['id']}/token").json()
+    seen = post("/v1/validations", codes=[coupon["short_code"]])
+    redeemed = post("/v1/redemptions", code=token["text"])
+    reversed_ = post("/v1/reversals")
+    post("/v1/ceilings")
+    report = door.get("/v1/report").json()
+    story = door.get(f"/v1/coupons/{coupon['id']}/story").json()
+
+    assert issued["count"] == 100
+    assert seen["discount_minor"] == redeemed["discount_minor"] == 350
+    assert (reversed_["is_whole"], reversed_["coupon_is_usable"]) == (True, True)
+    assert [line["kind"] for line in story["lines"]] == [
+        "coupon_issued",
+        "coupon_redeemed",
+        "redemption_reversed",
+    ]
+    (row,) = report["campaigns"]
+    assert (row["issued"], row["redeemed"], row["reversed"]) == (101, 0, 1)
+
+
+def test_a_code_drawn_by_the_door_is_read_by_the_scanner_and_redeemed(
+    counter: Counter, database: Engine
+) -> None:
+    with transaction(database) as session:
+        coupon = make.coupon(session, counter.at)
+
+    picture = counter.gets(f"/v1/coupons/{coupon.id}/qr.png")
+    drawing = counter.gets(f"/v1/coupons/{coupon.id}/qr.svg")
+
+    assert picture.headers["content-type"] == "image/png"
+    assert drawing.headers["content-type"] == "image/svg+xml"
+    assert drawing.text.startswith("<svg")
+    (text,) = scanner.decode(np.asarray(Image.open(BytesIO(picture.content)).convert("L")))
+    assert counter.redeems(text).status_code == 201
+
+
+def test_a_sheet_of_a_batch_is_a_pdf(counter: Counter, database: Engine) -> None:
+    with transaction(database) as session:
+        batch = make.batch(session, counter.at, has_short_codes=True)
+        for _ in range(3):
+            make.coupon(session, counter.at, batch)
+
+    sheet = counter.gets(f"/v1/batches/{batch.id}/sheet.pdf", most=3)
+    nothing = counter.gets(f"/v1/batches/{batch.id}/sheet.pdf", after=str(make.an_id()))
+
+    assert (sheet.status_code, sheet.headers["content-type"]) == (200, "application/pdf")
+    assert sheet.content.startswith(b"%PDF-")
+    assert (nothing.status_code, nothing.json()["code"]) == (404, "unknown")
+
+
+def test_a_hold_keeps_a_coupon_for_one_counter(counter: Counter, code: str) -> None:
+    body = {"id": str(make.an_id()), "code": code, "store_id": str(counter.at.store.id)}
+    basket = {"currency": "EUR", "total_minor": 1_000}
+
+    held = counter.posts("/v1/holds", {**body, "basket": basket})
+    elsewhere = counter.redeems(code)
+    here = counter.redeems(code, hold_id=held.json()["id"])
+    over = counter.posts("/v1/releases", {"id": str(make.an_id()), "hold_id": held.json()["id"]})
+
+    assert (held.status_code, held.json()["state"]) == (201, "open")
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "held")
+    assert here.status_code == 201
+    assert (over.status_code, over.json()["code"]) == (409, "hold_over")
+
+
+def test_a_list_is_read_page_by_page(counter: Counter, database: Engine) -> None:
+    with transaction(database) as session:
+        batch = make.batch(session, counter.at)
+        made = [str(make.coupon(session, counter.at, batch).id) for _ in range(5)]
+
+    pages: list[list[str]] = []
+    after: dict[str, str] = {}
+    while page := counter.gets("/v1/coupons", batch_id=str(batch.id), most=2, **after).json():
+        pages.append([each["id"] for each in page])
+        after = {"after": page[-1]["id"]}
+
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert [id for page in pages for id in page] == made
+
+
+def test_anybody_may_see_the_public_keys_and_nobody_the_private_ones(
+    counter: Counter, door: Client
+) -> None:
+    answer = door.get("/.well-known/jwks.json")
+
+    (key,) = answer.json()["keys"]
+    assert key["kid"] == counter.ring["A"].kid
+    assert set(key) == {"kty", "crv", "x", "y", "kid", "alg", "use"}
+
+
+def test_a_store_that_is_up_says_so(door: Client) -> None:
+    assert door.get("/health/live").json() == {"status": "live"}
+    assert door.get("/health/ready").json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/v1/campaigns", "/docs", "/problems"])
+def test_every_answer_carries_the_headers_that_guard_a_browser(door: Client, path: str) -> None:
+    headers = door.get(path).headers
+
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_looking_can_change_nothing(counter: Counter, code: str, database: Engine) -> None:
+    body = {
+        "codes": [code],
+        "store_id": str(counter.at.store.id),
+        "basket": {"currency": "EUR", "total_minor": 1_000},
+    }
+
+    first, second = (counter.posts("/v1/validations", body) for _ in range(2))
+
+    assert first.status_code == 200
+    assert first.json() == second.json()
+    assert first.json()["verdicts"][0]["discount_minor"] == 200

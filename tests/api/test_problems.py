@@ -1,0 +1,164 @@
+"""Every no has a status, a page, and a place in the document of each endpoint that says it."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from httpx import Client
+
+from api import (
+    batches,
+    campaigns,
+    coupons,
+    holds,
+    keys,
+    offers,
+    operators,
+    problems,
+    redemptions,
+    reports,
+    reversals,
+    validations,
+)
+from api.problems import AT_THE_DOOR, STATUS_OF
+from coupon_engine import redemption
+from coupon_engine.answers import every_kind
+from coupon_engine.errors import Busy, CouponError, RequestReused
+from schemas.refusals import Why
+
+ROOMS = (
+    batches,
+    campaigns,
+    coupons,
+    holds,
+    keys,
+    offers,
+    operators,
+    redemptions,
+    reports,
+    reversals,
+    validations,
+)
+# It waits for its batch; `redeem` is the batch of one.
+VERB_OF: dict[Callable[..., Any], Callable[..., Any]] = {redemptions.redeem: redemption.redeem}
+
+
+def test_every_engine_error_has_a_status() -> None:
+    assert set(STATUS_OF) == set(every_kind())
+
+
+def test_every_problem_has_a_page_that_tells_it(door: Client, served: FastAPI) -> None:
+    codes = {kind.code for kind in STATUS_OF} - {"refused"} | set(Why)
+    codes |= {code for code, _ in AT_THE_DOOR.values()}
+
+    assert set(served.openapi()["components"]["examples"]) == codes
+    listed = door.get("/problems").text
+    for code in codes:
+        page = door.get(f"/problems/{code}")
+        assert (page.status_code, f"<h1>{code}</h1>" in page.text) == (200, True)
+        assert f"problems/{code}'" in listed
+
+
+def test_there_is_no_page_for_what_is_no_problem(door: Client) -> None:
+    answer = door.get("/problems/%3Cscript%3E")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_page")
+
+
+def endpoints() -> Iterator[Any]:
+    for room in ROOMS:
+        for route in room.router.routes:
+            assert isinstance(route, APIRoute)
+            yield pytest.param(route, id=f"{min(route.methods)} {route.path}")
+
+
+@pytest.mark.parametrize("route", list(endpoints()))
+def test_an_endpoint_tells_exactly_the_errors_of_its_verb(route: APIRoute) -> None:
+    verbs = list(verbs_called_by(route.endpoint))
+    raised = {code for verb in verbs for code in codes_raised_by(verb)}
+
+    documented = {
+        code
+        for answer in route.responses.values()
+        for code in answer["content"].get(problems.MEDIA_TYPE, {}).get("examples", {})
+    }
+
+    assert verbs
+    assert documented == raised | {Busy.code} | EVERYWHERE
+
+
+EVERYWHERE = {AT_THE_DOOR[status][0] for status in (401, 413, 415, 422, 503)}
+
+
+def verbs_called_by(endpoint: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    if verb := VERB_OF.get(endpoint):
+        yield verb
+        return
+    here = importlib.import_module(endpoint.__module__)
+    for node in ast.walk(ast.parse(inspect.getsource(endpoint))):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=verb_name)):
+                module = getattr(here, name, None)
+                if isinstance(module, ModuleType) and module.__name__.startswith("coupon_engine."):
+                    yield getattr(module, verb_name)
+            case _:
+                pass
+
+
+def codes_raised_by(verb: Callable[..., Any]) -> set[str]:
+    """Read the codes out of the docstring's list, and add what keeping first answers brings."""
+    kinds = {kind.__name__: kind for kind in every_kind()}
+    raises = (verb.__doc__ or "").partition("Raises:")[2]
+    names = re.findall(r"\b[A-Z]\w+\b(?=[^:.]*:)", raises)
+    found: set[type[CouponError]] = {kinds[name] for name in names if name in kinds}
+    if hasattr(verb, "__wrapped__"):
+        found.add(RequestReused)
+    codes = {kind.code for kind in found}
+    return codes - {"refused"} | set(Why) if "refused" in codes else codes
+
+
+def test_the_document_names_every_reference_that_it_uses(served: FastAPI) -> None:
+    document = served.openapi()
+
+    for reference in set(references(document)):
+        at: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            at = at[part]
+
+
+def references(of: Any) -> Iterator[str]:
+    if isinstance(of, dict):
+        if isinstance(reference := of.get("$ref"), str):
+            yield reference
+        for value in of.values():
+            yield from references(value)
+    elif isinstance(of, list):
+        for value in of:
+            yield from references(value)
+
+
+def test_the_documentation_page_asks_nothing_of_other_machines(door: Client) -> None:
+    page = door.get("/docs")
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+
+    assert page.status_code == 200
+    assert parts
+    assert all(part.startswith("/docs/static/") for part in parts)
+    assert [door.get(part).status_code for part in parts] == [200] * len(parts)
+    assert "http" not in page.headers["content-security-policy"]
+
+
+def test_a_wrong_method_and_a_wrong_address_are_problems_too(door: Client) -> None:
+    wrong_method = door.delete("/v1/campaigns")
+    wrong_address = door.get("/v1/campaign")
+
+    assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
+    assert wrong_method.headers["allow"] == "POST"
+    assert (wrong_address.status_code, wrong_address.json()["code"]) == (404, "no_such_page")

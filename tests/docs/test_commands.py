@@ -1,0 +1,179 @@
+"""Every command and program of the pages is run as it stands there, against a server of its own.
+
+Three things differ from what a stranger does. The server listens on a free port, and its data lies
+in a directory of its own. `run.py` is asked whether it knows its words, not run: `test` would start
+these tests again, and the demo and the benches have tests of their own. And a server that a page
+starts is stopped when it has answered.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from socket import socket
+
+import cv2
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from coupon_engine import embedded
+from scanner import decode
+from tests.docs.pages import HOUSE, PAGES, blocks, languages, name_of
+
+ADDRESS = "http://127.0.0.1:8000"
+DATABASE = "postgresql://counterfoil:secret@db.example/counterfoil"
+SECONDS = 100
+
+# What the words of a page mean here.
+PRELUDE = r"""
+set -euo pipefail
+trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+
+answers() {
+    for _ in $(seq 300); do
+        curl -sf "http://127.0.0.1:$1/health/ready" >/dev/null && return
+        sleep 0.1
+    done
+    echo "no server on port $1" >&2
+    return 1
+}
+source() { test "$1" = .venv/bin/activate; }
+python3() {
+    if [ "$1" != run.py ]; then command python3 "$@"; return; fi
+    python -c 'import sys, run; run.command_line(run.HOUSE, sys.argv[1:])' "${@:2}"
+    case "$2" in
+        serve) COUNTERFOIL_PORT=$FIRST_PORT command counterfoil serve & answers $FIRST_PORT ;;
+        demo) python -m bench.demo --help >/dev/null ;;
+    esac
+}
+python() {
+    case "${2:-}" in
+        bench.redeem | bench.issue) command python -m "$2" --help >/dev/null ;;
+        *) command python "$@" ;;
+    esac
+}
+counterfoil() {
+    if [ "$1" != serve ]; then command counterfoil "$@"; return; fi
+    COUNTERFOIL_PORT=$SECOND_PORT command counterfoil serve &
+    answers $SECOND_PORT
+    kill $!
+    wait $! || true
+}
+"""
+
+
+def is_missing() -> str | None:
+    """Say what this machine lacks to run what the pages say."""
+    if shutil.which("bash") is None or shutil.which("curl") is None:
+        return "bash or curl is not on this machine"
+    options = subprocess.run(["curl", "--help", "all"], check=False, capture_output=True, text=True)
+    return None if "--json" in options.stdout else "this curl is older than 7.82"
+
+
+@pytest.fixture(scope="module")
+def data_dir() -> Iterator[Path]:
+    """A directory that the account of the embedded PostgreSQL can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="counterfoil-pages-", dir=embedded._scratch_folder()))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def another_database(data_dir: Path) -> Iterator[str]:
+    """The address of an empty database on a server that keeps its promises."""
+    with embedded.start(data_dir) as server:
+        url = make_url(server.url).set(drivername="postgresql")
+        admin = url.render_as_string(hide_password=False)
+        with psycopg.connect(admin, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE elsewhere")
+        yield url.set(database="elsewhere").render_as_string(hide_password=False)
+
+
+@pytest.mark.skipif(is_missing() is not None, reason=str(is_missing()))
+@pytest.mark.parametrize("page", [page for page in PAGES if "sh" in languages(page)], ids=name_of)
+def test_every_command_of_a_page_works(
+    page: Path, data_dir: Path, another_database: str, tmp_path: Path
+) -> None:
+    out = run_page(page, data_dir, another_database, tmp_path)
+
+    if name_of(page) == "README.md":
+        see_the_first_campaign(out, tmp_path)
+
+
+def run_page(page: Path, data_dir: Path, another_database: str, folder: Path) -> str:
+    """Run all blocks of a page, in order, in one shell; return what it printed."""
+    first, second = free_port(), free_port()
+
+    def here(text: str) -> str:
+        return text.replace(ADDRESS, f"http://127.0.0.1:{first}").replace(
+            DATABASE, another_database
+        )
+
+    script = [PRELUDE]
+    for block in blocks(page):
+        if block.language == "python":
+            assert block.file_name, "a program needs a name to be run by"
+            (folder / block.file_name).write_text(here(block.text), encoding="utf-8")
+        elif block.language == "sh":
+            script.append(here(block.text))
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=folder,
+        env={
+            **{name: value for name, value in os.environ.items() if "COUNTERFOIL_" not in name},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "COUNTERFOIL_DATA_DIR": str(data_dir),
+            "FIRST_PORT": str(first),
+            "SECOND_PORT": str(second),
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, (done.stdout[-3_000:], done.stderr[-3_000:])
+    return done.stdout
+
+
+def see_the_first_campaign(out: str, folder: Path) -> None:
+    """Look at what the programs of the README printed and left behind."""
+    lines = out.splitlines()
+    answers = [json.loads(line) for line in lines if line.startswith("{")]
+    redemptions = [answer for answer in answers if "undo_until" in answer]
+    (story,) = [answer["lines"] for answer in answers if "lines" in answer and "coupon" in answer]
+    told = [line.split()[-1] for line in lines if line.endswith(LIVES)]
+    picture = cv2.imread(str(folder / "coupon.png"))
+
+    assert picture is not None
+    assert decode(picture)[0].startswith("CP1A")  # pyright: ignore[reportArgumentType]
+    assert [each["discount_minor"] for each in redemptions] == [350, 350]
+    assert redemptions[0] == redemptions[1]
+    assert [line["kind"] for line in story] == [LIVES[0], LIVES[1], LIVES[3]]
+    assert told == list(LIVES)
+    assert sum(line.startswith("already_redeemed ") for line in lines) == 1
+
+
+LIVES = ("coupon_issued", "coupon_redeemed", "redemption_refused", "redemption_reversed")
+
+
+def free_port() -> int:
+    with socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def test_a_command_that_fails_would_be_seen(
+    data_dir: Path, another_database: str, tmp_path: Path
+) -> None:
+    page = HOUSE / "README.md"
+    assert languages(page) >= {"sh", "python"}
+    broken = tmp_path / "broken.md"
+    broken.write_text("```sh\npython3 run.py dmeo\n```\n")
+
+    with pytest.raises(AssertionError, match="there is no command 'dmeo'"):
+        run_page(broken, data_dir, another_database, tmp_path)
