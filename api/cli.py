@@ -122,6 +122,7 @@ def serve(
         access_log=False,
         log_config=None,
         server_header=False,
+        timeout_graceful_shutdown=30,
     )
 
 

@@ -38,7 +38,8 @@ class Door:
 
     engine: Engine
     looking: Engine  # the same connections, in read-only transactions that see one moment
-    spare: Engine  # a connection that no flood of requests can take
+    counters: Engine  # connections for redemptions alone
+    spare: Engine  # one connection to tell whether the record answers
     issuer_url: str
     code_secret: bytes
     passphrase: bytes
@@ -52,17 +53,16 @@ class Door:
 class Reader:
     """Reads what was shown at a counter, with the asking operator's keys."""
 
+    door: Door
     operator_id: UUID
-    rings: Kept[UUID, KeyRing]
-    code_secret: bytes
     now: datetime
 
     def read(self, code: str, challenge: str | None) -> Shown:
         """Read a code. A letter that is not in the ring may be newer than the ring."""
-        ring = self.rings.get(self.operator_id)
+        ring = self.door.rings.get(self.operator_id)
         found = self._read_with(ring, code, challenge)
         if found.refused is Why.UNKNOWN_KEY:
-            found = self._read_with(self.rings.again(self.operator_id), code, challenge)
+            found = self._read_with(self.door.rings.again(self.operator_id), code, challenge)
         return found
 
     def read_all(self, codes: Sequence[str], challenge: str | None) -> list[Shown]:
@@ -70,14 +70,14 @@ class Reader:
 
     async def read_soon(self, code: str, challenge: str | None) -> Shown:
         """Do what `read` does, in this very thread unless the database has to be asked."""
-        ring = self.rings.fresh(self.operator_id)
+        ring = self.door.rings.fresh(self.operator_id)
         found = self._read_with(ring, code, challenge) if ring is not None else None
         if found is None or found.refused is Why.UNKNOWN_KEY:
             return await run_in_threadpool(self.read, code, challenge)
         return found
 
     def _read_with(self, ring: KeyRing, code: str, challenge: str | None) -> Shown:
-        return shown(code, ring, pepper=self.code_secret, challenge=challenge, now=self.now)
+        return shown(code, ring, pepper=self.door.code_secret, challenge=challenge, now=self.now)
 
 
 class Page(Wire):
@@ -148,9 +148,13 @@ def ring_of(request: Request, operator_id: OperatorId) -> KeyRing:
     return ring if can_sign else rings.again(operator_id)
 
 
-async def reader_of(request: Request, operator_id: OperatorId) -> Reader:
+async def reader_of(request: Request) -> Reader:
+    """Return what reads codes for whoever asks.
+
+    It asks whose key was sent by itself: each dependency more costs the hot endpoint a twentieth.
+    """
     door = door_of(request)
-    return Reader(operator_id, door.rings, door.code_secret, door.clock())
+    return Reader(door, await whose_key(request), door.clock())
 
 
 def forget_ring(request: Request, operator_id: OperatorId) -> Iterator[None]:
@@ -159,11 +163,6 @@ def forget_ring(request: Request, operator_id: OperatorId) -> Iterator[None]:
     door_of(request).rings.forget(operator_id)
 
 
-async def the_door(request: Request) -> Door:
-    return door_of(request)
-
-
 Keys = Annotated[KeyRing, Depends(ring_of)]
 Reading = Annotated[Reader, Depends(reader_of)]
-TheDoor = Annotated[Door, Depends(the_door)]
 ForgetRing = Depends(forget_ring, scope="function")

@@ -16,7 +16,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready")
 def ready(request: Request) -> dict[str, str]:
-    """The record answers, over a connection that no flood of requests can take."""
+    """The record answers, over a connection that no other request can take."""
     with door_of(request).spare.connect() as connection:
         connection.execute(text("SELECT 1"))
     return {"status": "ready"}

@@ -7,7 +7,7 @@ and where it happened, for a database quotes the values that it chokes on.
 import logging
 import sys
 import traceback
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 from fastapi import Request
@@ -19,8 +19,11 @@ from coupon_engine.settings import Settings
 _log = cast("FilteringBoundLogger", structlog.get_logger())
 
 
-def start(settings: Settings) -> None:
-    """Set the tone for this process; what libraries log goes the same way."""
+def start(settings: Settings, stream: TextIO = sys.stderr) -> None:
+    """Set the tone for this process; what libraries log goes the same way.
+
+    For whoever owns the process: an app inside another one leaves its logging alone.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     first: list[Processor] = [
         structlog.processors.add_log_level,
@@ -29,16 +32,18 @@ def start(settings: Settings) -> None:
     last: Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
     )
     structlog.configure(
         processors=[*first, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(ProcessorFormatter(processor=last, foreign_pre_chain=first))
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
     # It tells of every request, and of every question to another server.
     for chatty in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

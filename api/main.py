@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -32,7 +32,7 @@ from api import (
     validations,
     wellknown,
 )
-from api.batch import Batches
+from api.batch import THREADS, Batches
 from api.deps import Door, tick, wall_clock
 from api.kept import Kept
 from api.opening import opened
@@ -45,6 +45,22 @@ from coupon_engine.validation.issuer_keys import KeyRing
 CALLER_SECONDS = 5.0
 RING_SECONDS = 10.0
 MOST_KEPT = 10_000
+
+# What an operator's API key opens. FastAPI looks for the right endpoint in this order, one router
+# after the other: the hot one comes first.
+VERSION_1 = (
+    redemptions,
+    validations,
+    holds,
+    reversals,
+    coupons,
+    campaigns,
+    offers,
+    batches,
+    operators,
+    reports,
+    keys,
+)
 
 
 Opening = Callable[[Settings], AbstractContextManager[Engine]]
@@ -60,12 +76,12 @@ def app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        logs.start(settings)
         async with contextmanager_in_threadpool(opening(settings)) as engine:
             opened_door = door(engine, settings, clock)
             app.state.door = opened_door
             yield
             await opened_door.batches.stop()
+            opened_door.counters.dispose()
             opened_door.spare.dispose()
 
     made = FastAPI(
@@ -80,7 +96,8 @@ def app(
         description=manual.INTRODUCTION,
         separate_input_output_schemas=False,
     )
-    made.include_router(version_1())
+    for module in VERSION_1:
+        made.include_router(module.router, prefix="/v1")
     for module in (wellknown, health, manual):
         made.include_router(module.router)
     manual.install(made)
@@ -91,38 +108,23 @@ def app(
 
 def from_environment() -> FastAPI:
     """Return the app that the environment describes; what `uvicorn --factory` calls."""
-    return app(read_settings())
-
-
-def version_1() -> APIRouter:
-    """Return everything that an operator's API key opens."""
-    version = APIRouter(prefix="/v1")
-    for module in (
-        redemptions,  # first, because FastAPI looks for the right one in this order
-        operators,
-        campaigns,
-        offers,
-        batches,
-        coupons,
-        validations,
-        holds,
-        reversals,
-        reports,
-        keys,
-    ):
-        version.include_router(module.router)
-    return version
+    settings = read_settings()
+    logs.start(settings)
+    return app(settings)
 
 
 def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> Door:
     passphrase = key_passphrase(settings).encode()
+    url = engine.url.render_as_string(hide_password=False)
+    # What a counter needs, so that no flood of other requests keeps a queue of customers waiting.
+    counters = open_engine(url, pool=THREADS + 2, overflow=0)
 
     def caller(api_key: str) -> UUID | None:
-        with Session(engine) as session:
+        with Session(counters) as session:
             return engine_operators.operator_of(session, api_key)
 
     def ring(operator_id: UUID) -> KeyRing:
-        with Session(engine) as session:
+        with Session(counters) as session:
             return signing_keys.ring(
                 session, operator_id, issuer_url=settings.issuer_url, passphrase=passphrase
             )
@@ -132,7 +134,8 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         looking=engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         ),
-        spare=open_engine(engine.url.render_as_string(hide_password=False), pool=1, overflow=0),
+        counters=counters,
+        spare=open_engine(url, pool=1, overflow=0),
         issuer_url=settings.issuer_url,
         code_secret=short_code_secret(settings).encode(),
         passphrase=passphrase,
@@ -140,7 +143,7 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         callers=Kept(caller, seconds=CALLER_SECONDS, most=MOST_KEPT, tick=tick),
         rings=Kept(ring, seconds=RING_SECONDS, most=MOST_KEPT, tick=tick),
         batches=Batches(
-            partial(redemptions.redeem_together, engine, clock),
+            partial(redemptions.redeem_together, counters, clock),
             everybodys=(OperationalError, PoolExhausted),
         ),
     )

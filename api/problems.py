@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import Field
 from pydantic_core import to_json
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
@@ -183,7 +183,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _database_error(request: Request, error: Exception) -> Response:
-    """A wait that PostgreSQL ended is worth asking again; so is a connection that broke.
+    """Say that it is worth asking again where PostgreSQL ended a wait, or cannot be reached.
 
     What became of a commit that broke is not known. Whoever asks again by the same id learns it.
     """
@@ -191,7 +191,7 @@ async def _database_error(request: Request, error: Exception) -> Response:
     if isinstance(busy_or(error), errors.Busy):
         return answer(problem_of(errors.Busy()))
     logs.failed(request, error)
-    return answer(at_the_door(503 if error.connection_invalidated else 500))
+    return answer(at_the_door(503 if isinstance(error, OperationalError) else 500))
 
 
 async def _exhausted(*_: object) -> Response:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response, status
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from api.deps import Looking, Now, OperatorId, Reading, TheDoor
+from api.deps import Looking, Now, OperatorId, Reading
 from api.problems import can_fail_with
 from coupon_engine import redemption
 from coupon_engine.database import repeating
@@ -25,14 +25,14 @@ router = APIRouter(tags=["Redemptions"])
     response_model=RedemptionView,
     responses=can_fail_with(CouponRefused, RequestReused, Unknown),
 )
-async def redeem(request: NewRedemption, reader: Reading, door: TheDoor) -> Response:
+async def redeem(request: NewRedemption, reader: Reading) -> Response:
     """Spend a coupon. Repeating the same id is safe: it gets the first answer.
 
     The only `async` endpoint: it waits for its batch, and a thousand who wait need no thousand
     threads. The answer leaves as it stands in the record.
     """
     presented = Presented(request, await reader.read_soon(request.code, request.challenge))
-    body = await door.batches.ask(reader.operator_id, presented)
+    body = await reader.door.batches.ask(reader.operator_id, presented)
     return Response(body, status.HTTP_201_CREATED, media_type="application/json")
 
 

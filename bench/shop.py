@@ -1,6 +1,6 @@
-"""A shop with one hot campaign: everything that is redeemed or issued here is paid from one budget."""
+"""A shop with one hot campaign: all that is redeemed or issued here comes out of one budget."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ from coupon_engine import (
 from coupon_engine.database import assert_durable, open_engine, transaction
 from coupon_engine.migrating import migrate
 from coupon_engine.settings import Settings
-from coupon_engine.tables import Coupon
+from coupon_engine.tables import Campaign, Coupon
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.base import MOST_COUNT, MOST_MINOR
 from schemas.baskets import Basket, Line
@@ -43,7 +43,8 @@ from schemas.campaigns import (
 from schemas.coupons import NewCoupons
 from schemas.ids import new_id
 from schemas.keys import KeyMove, NewKey, NewKeyMove
-from schemas.offers import AmountOff, Conditions, Terms, Title, Validity
+from schemas.offers import AmountOff, Terms, Title, Validity
+from schemas.redemptions import NewRedemption
 
 ISSUER = "https://coupons.example"
 PASSPHRASE = "opens the keys of a bench only"  # noqa: S105 (it guards nothing)
@@ -69,14 +70,13 @@ class Shop:
     store_id: UUID
     terminal_id: UUID
     campaign_id: UUID
-    offer_id: UUID
     customer_ids: tuple[UUID, ...]
     api_key: str
     ring: KeyRing
 
 
 @contextmanager
-def durable_server() -> Iterator[embedded.Embedded]:
+def durable_server() -> Generator[embedded.Embedded]:
     """Start an empty PostgreSQL as production has it: an answer given survives a power cut."""
     with embedded.temporary() as server:
         engine = open_engine(server.url)
@@ -120,13 +120,11 @@ def open_shop(engine: Engine, *, now: datetime) -> Shop:
         operators.create_customers(
             session, at, NewCustomers(id=new_id(now), customers=tuple(customers)), now=now
         )
-        campaign_id, offer_id = _campaign(session, at, now=now)
         return Shop(
             operator_id=at,
             store_id=store.id,
             terminal_id=terminal.id,
-            campaign_id=campaign_id,
-            offer_id=offer_id,
+            campaign_id=_campaign(session, at, now=now),
             customer_ids=tuple(each.id for each in customers),
             api_key=operators.create_api_key(session, at, "bench", now=now).api_key,
             ring=_signing_key(session, at, now=now),
@@ -134,27 +132,34 @@ def open_shop(engine: Engine, *, now: datetime) -> Shop:
 
 
 def new_batch(
-    engine: Engine, shop: Shop, *, now: datetime, has_short_codes: bool = False
+    engine: Engine, shop: Shop, *, now: datetime, uses: int = 1, has_short_codes: bool = False
 ) -> UUID:
+    """Make a batch of a new offer, from which coupons may come at once."""
+    terms = Terms(
+        title=Title(en="2 EUR off", zh="立减2欧元"),
+        benefit=AmountOff(amount_minor=DISCOUNT_MINOR),
+        validity=Validity(days_after_issue=30),
+        uses=uses,
+    )
+    offer = NewOffer(id=new_id(now), campaign_id=shop.campaign_id, terms=terms)
+    batch = NewBatch(
+        id=new_id(now),
+        offer_id=offer.id,
+        name="A batch",
+        size=MOST_COUNT,
+        has_short_codes=has_short_codes,
+    )
     with transaction(engine) as session:
-        made = batches.create_batch(
-            session,
-            shop.operator_id,
-            NewBatch(
-                id=new_id(now),
-                offer_id=shop.offer_id,
-                name="A batch",
-                size=MOST_COUNT,
-                has_short_codes=has_short_codes,
-            ),
-            now=now,
-        )
-        return made.id
+        offers.create_offer(session, shop.operator_id, offer, now=now)
+        batches.create_batch(session, shop.operator_id, batch, now=now)
+    return batch.id
 
 
-def new_coupons(engine: Engine, shop: Shop, many: int, *, now: datetime) -> list[UUID]:
-    """Issue so many coupons, each to a customer, and return their ids in order."""
-    batch_id = new_batch(engine, shop, now=now)
+def new_coupons(
+    engine: Engine, shop: Shop, batch_id: UUID, many: int, *, now: datetime
+) -> list[UUID]:
+    """Issue so many coupons, each to a customer, and return their ids."""
+    before = set(unused(engine, batch_id))
     while many > 0:
         holders = shop.customer_ids[:many]
         with transaction(engine) as session:
@@ -166,11 +171,32 @@ def new_coupons(engine: Engine, shop: Shop, many: int, *, now: datetime) -> list
                 now=now,
             )
         many -= len(holders)
+    return [id for id in unused(engine, batch_id) if id not in before]
+
+
+def unused(engine: Engine, batch_id: UUID) -> list[UUID]:
+    """Return the coupons of a batch that nobody has redeemed yet, oldest first."""
+    query = select(Coupon.id).where(col(Coupon.batch_id) == batch_id, col(Coupon.uses_count) == 0)
     with Session(engine) as session:
-        ids = session.exec(
-            select(Coupon.id).where(col(Coupon.batch_id) == batch_id).order_by(col(Coupon.id))
-        )
-        return list(ids)
+        return list(session.exec(query.order_by(col(Coupon.id))))
+
+
+def campaign_number(engine: Engine, shop: Shop) -> int:
+    with Session(engine) as session:
+        campaign = session.get_one(Campaign, (shop.operator_id, shop.campaign_id))
+        return campaign.number
+
+
+def request(shop: Shop, code: str, *, now: datetime) -> NewRedemption:
+    """What a till sends: the code, its place, and the basket."""
+    return NewRedemption(
+        id=new_id(now),
+        code=code,
+        store_id=shop.store_id,
+        terminal_id=shop.terminal_id,
+        cashier="Ann",
+        basket=BASKET,
+    )
 
 
 def codes(engine: Engine, shop: Shop, coupon_ids: Sequence[UUID]) -> list[str]:
@@ -189,7 +215,7 @@ def codes(engine: Engine, shop: Shop, coupon_ids: Sequence[UUID]) -> list[str]:
         return texts
 
 
-def _campaign(session: Session, at: UUID, *, now: datetime) -> tuple[UUID, UUID]:
+def _campaign(session: Session, at: UUID, *, now: datetime) -> UUID:
     campaign = campaigns.create_campaign(
         session,
         at,
@@ -212,22 +238,7 @@ def _campaign(session: Session, at: UUID, *, now: datetime) -> tuple[UUID, UUID]
         NewMove(id=new_id(now), campaign_id=campaign.id, move=Move.APPROVE, reason="a bench"),
         now=now,
     )
-    offer = offers.create_offer(
-        session,
-        at,
-        NewOffer(
-            id=new_id(now),
-            campaign_id=campaign.id,
-            terms=Terms(
-                title=Title(en="2 EUR off", zh="立减2欧元"),
-                benefit=AmountOff(amount_minor=DISCOUNT_MINOR),
-                conditions=Conditions(),
-                validity=Validity(days_after_issue=30),
-            ),
-        ),
-        now=now,
-    )
-    return campaign.id, offer.id
+    return campaign.id
 
 
 def _signing_key(session: Session, at: UUID, *, now: datetime) -> KeyRing:

@@ -5,7 +5,6 @@ Rows travel as one JSON document; PostgreSQL reads it by the table's own column 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 import psycopg
@@ -80,7 +79,7 @@ def _run(session: Session, sql: str, values: Values) -> psycopg.Cursor[Any]:
     connection = session.connection()
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     try:
-        return driver.cursor(row_factory=namedtuple_row).execute(sql, values, binary=True)
+        return driver.cursor(row_factory=namedtuple_row).execute(sql.encode(), values, binary=True)
     except psycopg.Error as error:
         if driver.closed:
             connection.exec_driver_sql("SELECT")  # SQLAlchemy finds the connection lost and tells
@@ -110,7 +109,9 @@ def name_of(table: type[SQLModel]) -> str:
 def _same(key: tuple[str, ...], at: int) -> str:
     # The list of keys says nothing new, but keeps a plan that was made while the table was small
     # from reading all of it when it is large.
-    return " AND ".join(f"old.{name} = new.{name} AND old.{name} = ANY(%({name}{at})s)" for name in key)
+    return " AND ".join(
+        f"old.{name} = new.{name} AND old.{name} = ANY(%({name}{at})s)" for name in key
+    )
 
 
 def octets(value: bytes | None) -> str | None:

@@ -156,7 +156,7 @@ def _take_into_use(
     is_urgent: bool,
     now: datetime,
 ) -> None:
-    has_others = any(each.used_from for each in keys)
+    has_others = any(each.used_from for each in keys if each is not key)
     if has_others and not is_urgent and now < key.published_at + NOTICE:
         raise KeyTooYoung(usable_from=(key.published_at + NOTICE).isoformat())
     for other in keys:

@@ -197,7 +197,8 @@ def locked(
     """
     by_key: dict[str, Ceiling] = {}
     for each in ceilings:
-        by_key[each.key] = _wider(each, by_key.get(each.key, each))
+        known = by_key.get(each.key)
+        by_key[each.key] = _wider(each, known) if known else each
     _make_missing(session, operator_id, by_key.values())
     rows = bulk.read(
         session, f"{_SELECT} {LOCK}", {"operator_id": operator_id, "keys": list(by_key)}

@@ -157,8 +157,9 @@ _frozen: dict[tuple[UUID, UUID], Terms] = {}
 # own may still be rolled back, and the terms change after it.
 _TERMS = text("""
     SELECT id, terms::text AS terms,
-           frozen_at IS NOT NULL
-               AND age(xmin) > age(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid)) AS is_frozen
+           frozen_at IS NOT NULL AND age(xmin) > age(
+               CAST(pg_snapshot_xmin(pg_current_snapshot()) AS xid)
+           ) AS is_frozen
     FROM offer
     WHERE operator_id = :operator_id AND id = ANY(:ids)
 """)

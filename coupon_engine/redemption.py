@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlmodel import Session
 
 from coupon_engine import answers, bulk, desk, events, limits, rows
@@ -341,7 +342,7 @@ class _Writing:
                 },
             )
         )
-        body = view_of(redemption, coupon).model_dump_json()
+        body = body_of(redemption, coupon)
         self._answer(request, fingerprint, body, is_refusal=False)
         return Outcome(body, None)
 
@@ -461,15 +462,19 @@ class _Writing:
         yield bulk.Delete(HoldClaim, claims, key=("operator_id", "hold_id"))
 
 
-def view_of(redemption: Mapping[str, Any], coupon: OnDesk) -> RedemptionView:
-    """Return the answer to whoever asked: the row as written, and what the coupon has left."""
+def body_of(redemption: Mapping[str, Any], coupon: OnDesk) -> str:
+    """Return the answer to whoever asked: the row as written, and what the coupon has left.
+
+    It is what a `RedemptionView` of these would write, without checking everything once more.
+    """
     uses_left, balance_minor = desk.left_of(coupon)
-    return RedemptionView(
-        **{name: redemption[name] for name in _SHOWN},
-        state=RedemptionState.ACCEPTED,
-        uses_left=uses_left,
-        balance_minor=balance_minor,
-    )
+    shown = {
+        **redemption,
+        "state": RedemptionState.ACCEPTED,
+        "uses_left": uses_left,
+        "balance_minor": balance_minor,
+    }
+    return to_json({name: shown[name] for name in RedemptionView.model_fields}).decode()
 
 
 _SHOWN = [

@@ -13,8 +13,9 @@ def report(session: Session, operator_id: UUID, *, now: datetime) -> ReportView:
     """Return counts and sums for every campaign of this operator, in the order of their numbers.
 
     A redemption that was reversed whole is counted as reversed and no longer as redeemed; money
-    that came back is not in the discount. `rate_bp` is coupons redeemed at least once, of all
-    coupons issued, in hundredths of a percent; the time is the median from issue to first use.
+    that came back is not in the discount, and a basket of several coupons is one. `rate_bp` is
+    coupons redeemed at least once, of all coupons issued, in hundredths of a percent; the time is
+    the median from issue to first use.
     """
     rows = session.connection().execute(_REPORT, {"operator_id": operator_id})
     campaigns = [CampaignReport.model_validate(dict(row)) for row in rows.mappings()]
@@ -39,9 +40,14 @@ _REPORT = text("""
         SELECT campaign_id,
                count(*) FILTER (WHERE reversed_at IS NULL) AS redeemed,
                count(*) FILTER (WHERE reversed_at IS NOT NULL) AS reversed,
-               sum(discount_minor - reversed_minor) AS discount_minor,
-               sum(basket_minor) FILTER (WHERE reversed_at IS NULL) AS basket_minor
+               sum(discount_minor - reversed_minor) AS discount_minor
         FROM redemption WHERE operator_id = :operator_id GROUP BY campaign_id
+    ), baskets AS (
+        SELECT campaign_id, sum(basket_minor) AS basket_minor FROM (
+            SELECT DISTINCT ON (campaign_id, store_id, coalesce(order_ref, id::text))
+                   campaign_id, basket_minor
+            FROM redemption WHERE operator_id = :operator_id AND reversed_at IS NULL
+        ) AS one_each GROUP BY campaign_id
     )
     SELECT campaign.id AS campaign_id, campaign.name, campaign.currency,
            coalesce(issued.coupons, 0) AS issued,
@@ -49,12 +55,13 @@ _REPORT = text("""
            coalesce(redeemed.reversed, 0) AS reversed,
            coalesce(times.coupons * 10000 / nullif(issued.coupons, 0), 0) AS rate_bp,
            coalesce(redeemed.discount_minor, 0)::bigint AS discount_minor,
-           coalesce(redeemed.basket_minor, 0)::bigint AS basket_minor,
+           coalesce(baskets.basket_minor, 0)::bigint AS basket_minor,
            times.median_seconds::bigint AS median_seconds_to_redeem
     FROM campaign
     LEFT JOIN issued ON issued.campaign_id = campaign.id
     LEFT JOIN times ON times.campaign_id = campaign.id
     LEFT JOIN redeemed ON redeemed.campaign_id = campaign.id
+    LEFT JOIN baskets ON baskets.campaign_id = campaign.id
     WHERE campaign.operator_id = :operator_id
     ORDER BY campaign.number
 """)

@@ -34,7 +34,8 @@ class Ask(Wire):
 
 
 def _text_moment(value: object) -> object:
-    if isinstance(value, str | datetime):
+    # A text of digits alone would be read as seconds since 1970.
+    if isinstance(value, datetime) or (isinstance(value, str) and "-" in value):
         return value
     raise ValueError("must be an ISO 8601 text with an offset, such as 2026-03-01T12:00:00Z")
 

@@ -1,19 +1,18 @@
 """One grocer's year of coupons, from issue to report, through the real doors.
 
-    python3 run.py demo             the whole year: 108,590 coupons, 2,102 redemptions
-    python3 run.py demo --quick     one campaign of it
-
-See README.md beside this file for the data, and for what is assumed.
+Every coupon that was sent is issued; every redemption of the record is drawn as a QR code, read
+from the picture and sent to the API, in the order of time. Then the API is served with all of it.
 """
 
 import json
 import signal
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -22,21 +21,33 @@ from sqlalchemy import Engine
 from api.opening import opened
 from bench.demo import accounting, journey, replaying, reporting, staging
 from bench.demo.asking import Asker, asking
-from bench.demo.journey import Journey, Offer
-from bench.demo.pictures import drawing_ahead
-from bench.demo.replaying import REDEEMED, Answered
+from bench.demo.journey import Journey
+from bench.demo.pictures import Draw, drawing_ahead
+from bench.demo.replaying import REDEEMED, Answered, Shown
 from bench.demo.reporting import Steps
 from bench.demo.serving import Clock, listening, new_database, serving
 from bench.demo.staging import World
 from coupon_engine.database import transaction
 from coupon_engine.settings import Settings, key_passphrase, short_code_secret
 from schemas.campaigns import ReportView
+from schemas.refusals import Why
 
-QUICK = 19
+QUICK = 19  # small, and with everything in it: yes, no, a second use, nothing in scope
 PORT = 8000
-EVERY = 50  # so many redemptions apart are those that are asked for again
+EVERY = 20  # of so many requests one is sent again
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is told, in which world, by whose clock, to whom."""
+
+    told: Journey
+    world: World
+    clock: Clock
+    asker: Asker
+    steps: Steps
 
 
 @cli.command(help=__doc__)
@@ -49,139 +60,136 @@ def main(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Where; 0 is any.")] = PORT,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one document.")] = False,
 ) -> None:
-    # Being told to end is no reason to leave a database behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    console = Console(stderr=as_json)
-    steps = Steps(console)
-    with steps.step("load", "The Complete Journey is read"):
+    signal.signal(signal.SIGTERM, end)
+    steps = Steps(Console(stderr=as_json))
+    with steps.step("load", "the data is read"):
         told = journey.load()
     if quick or campaign:
         told = told.only(campaign or QUICK)
-
     with ExitStack() as closing:
         clock = Clock(staging.first_hour(told))
-        with steps.step("start", "A database is made and the API started"):
+        with steps.step("start", "a database is made, the API started, the shops opened"):
             settings = closing.enter_context(new_database())
             engine = closing.enter_context(opened(settings))
             at = closing.enter_context(listening(port if serve else 0))
             address = closing.enter_context(serving(engine, settings, clock, at))
-        world = stage(engine, settings, clock, told, steps)
+            world = open_shops(engine, settings, told, clock)
         asker = closing.enter_context(asking(address, world.api_key))
-        answers = relive(asker, clock, told, world, steps)
-        is_sound = tell(asker, clock, told, answers, steps, as_json=as_json)
-        if not is_sound:
+        run = Run(told, world, clock, asker, steps)
+        with drawing_ahead() as draw:
+            answers = redeem(run, issue(run, engine, settings, draw))
+        if not tell(run, answers, as_json=as_json):
             raise typer.Exit(1)
         if serve:
-            clock.now = None
-            stay(console, address, world, answers, wanted=port)
+            stay(run, answers, address, wanted=port)
 
 
-def stage(
-    engine: Engine, settings: Settings, clock: Clock, told: Journey, steps: Steps
-) -> World:
-    """Make everything that there was before anybody came to a counter."""
+def end(number: int, _: object) -> None:
+    """Leave by the front door: there is a database to remove."""
+    sys.exit(128 + number)
+
+
+def open_shops(engine: Engine, settings: Settings, told: Journey, clock: Clock) -> World:
     passphrase = key_passphrase(settings).encode()
-    code_secret = short_code_secret(settings).encode()
     with transaction(engine) as session:
-        world = staging.open_shops(session, told, passphrase=passphrase, now=clock())
-    own: defaultdict[int, list[Offer]] = defaultdict(list)
-    for offer in told.offers:
-        own[offer.campaign_id].append(offer)
-    title = f"{told.coupons_sent:,} coupons of {len(told.campaigns)} campaigns are issued"
-    with steps.step("issue", title, told.coupons_sent) as advance:
-        for campaign in sorted(told.campaigns, key=lambda each: each.starts_at):
-            clock.now = campaign.starts_at
-            offers = own[campaign.campaign_id]
+        return staging.open_shops(session, told, passphrase=passphrase, now=clock())
+
+
+def issue(run: Run, engine: Engine, settings: Settings, draw: Draw) -> dict[int, Shown]:
+    """Issue every coupon when its campaign starts; return the phones that will come to a counter.
+
+    They fetch their codes as soon as they have a coupon, so that drawing begins long before the
+    first one is shown.
+    """
+    code_secret = short_code_secret(settings).encode()
+    phones: dict[int, Shown] = {}
+    title = (
+        f"{run.told.coupons_sent:,} coupons are issued, {len(run.told.redemptions):,} codes signed"
+    )
+    with run.steps.step("issue", title, run.told.coupons_sent) as advance:
+        for campaign in sorted(run.told.campaigns, key=lambda each: each.starts_at):
+            own = run.told.only(campaign.campaign_id)
+            run.clock.now = now = campaign.starts_at
             with transaction(engine) as session:
                 staging.launch(
-                    session, world, campaign, offers, code_secret=code_secret, now=clock()
+                    session, run.world, campaign, own.offers, code_secret=code_secret, now=now
                 )
-            advance(sum(len(offer.sent_to) for offer in offers))
-    return world
+            for phone in replaying.show(run.asker, run.world, own.redemptions, draw):
+                phones[phone.redemption.row] = phone
+            advance(own.coupons_sent)
+    return phones
 
 
-def relive(
-    asker: Asker, clock: Clock, told: Journey, world: World, steps: Steps
-) -> list[Answered]:
-    """Bring every phone of the record to its counter."""
-    many = len(told.redemptions)
-    with drawing_ahead() as draw:
-        with steps.step("sign", f"{many:,} codes are signed, and drawing begins", many) as advance:
-            phones = replaying.show(asker, world, told, draw, advance)
-        with steps.step("redeem", f"{many:,} pictures are read and redeemed", many) as advance:
-            return replaying.replay(asker, clock, world, phones, advance)
+def redeem(run: Run, phones: Mapping[int, Shown]) -> list[Answered]:
+    """Bring each phone to its counter at its hour."""
+    many = len(run.told.redemptions)
+    with run.steps.step("redeem", f"{many:,} pictures are read and redeemed", many) as advance:
+        answers: list[Answered] = []
+        for redemption in run.told.redemptions:
+            run.clock.now = redemption.at
+            answers.append(replaying.redeem(run.asker, run.world, phones[redemption.row]))
+            advance()
+    return answers
 
 
-def tell(
-    asker: Asker,
-    clock: Clock,
-    told: Journey,
-    answers: Sequence[Answered],
-    steps: Steps,
-    *,
-    as_json: bool,
-) -> bool:
+def tell(run: Run, answers: Sequence[Answered], *, as_json: bool) -> bool:
     """Print what became of everything, and return whether it all adds up."""
-    clock.now = staging.last_hour(told)
+    run.clock.now = staging.last_hour(run.told)
     again = [each for each in answers[::EVERY] if each.asked]
-    with steps.step("again", f"{len(again)} requests are sent again", len(again)):
-        same = replaying.ask_again(asker, again)
+    with run.steps.step("again", "some requests are sent again", len(again)):
+        same = replaying.ask_again(run.asker, again)
     account = accounting.account(answers, asked_again=len(again), same_answer=same)
-    report = ReportView.model_validate(asker.get("/v1/report"))
-    complaints = list(accounting.complaints(told, account, report))
-    till = journey.compare_with_till(told.redemptions)
+    report = ReportView.model_validate(run.asker.get("/v1/report"))
+    complaints = list(accounting.complaints(run.told, account, report))
 
-    console = steps.console
+    console = run.steps.console
     if as_json:
-        document = reporting.document(told, account, answers, report, complaints, steps.seconds)
+        document = reporting.document(account, report, complaints, answers, run.steps.seconds)
         print(json.dumps(document, indent=2))
     else:
-        console.print()
-        console.print(reporting.report_table(report))
-        console.print(reporting.accounting_table(account))
-        for sentence in reporting.sentences(account, answers, till):
+        console.print("", reporting.report_table(report), reporting.accounting_table(account))
+        for sentence in reporting.sentences(
+            account, journey.compare_with_till(run.told.redemptions)
+        ):
             console.print(sentence, highlight=False)
     for complaint in complaints:
         console.print(complaint, style="bold red", highlight=False)
     return not complaints
 
 
-def stay(
-    console: Console, address: str, world: World, answers: Sequence[Answered], *, wanted: int
-) -> None:
+def stay(run: Run, answers: Sequence[Answered], address: str, *, wanted: int) -> None:
     """Serve until Ctrl-C. From here on the clock is the real one."""
-    if wanted and not address.endswith(f":{wanted}"):
-        console.print(f"\nPort {wanted} is taken.", highlight=False)
-    story = f"{address}/v1/coupons/{_worth_telling(world, answers)}/story"
+    run.clock.now = None
+    console, api_key = run.steps.console, run.world.api_key
+    is_elsewhere = wanted and not address.endswith(f":{wanted}")
+    story = f"{address}/v1/coupons/{worth_telling(run.world, answers)}/story"
     for line in (
-        f"\nThe API is at {address}, its documentation at {address}/docs",
-        f"API key: {world.api_key}",
+        "",
+        *([f"Port {wanted} is taken."] if is_elsewhere else []),
+        f"The API is at {address}, its documentation at {address}/docs",
+        f"API key: {api_key}",
         "One coupon's story:",
-        f"  curl -H 'Authorization: Bearer {world.api_key}' {story}",
-        "Ctrl-C ends it, and removes the demo's database.",
+        f"  curl -H 'Authorization: Bearer {api_key}' {story}",
+        "Its clock is the real one now. Ctrl-C ends it and removes its database.",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     try:
         while True:
-            time.sleep(3_600)  # the API runs in its own thread
+            time.sleep(3_600)  # the API has its own thread
     except KeyboardInterrupt:
-        console.print("\nDone.")
+        console.print("\nRemoved.")
 
 
-def _worth_telling(world: World, answers: Sequence[Answered]) -> object:
-    """Return a coupon that was redeemed, and if there is one, shown again after that."""
-    redeemed = {
-        staging.held(each.redemption): each.redemption
-        for each in answers
-        if each.outcome == REDEEMED
-    }
-    again = [
-        staging.held(each.redemption)
-        for each in answers
-        if each.redemption.is_repeat and each.outcome != REDEEMED
-    ]
-    told = next((one for one in again if one in redeemed), next(iter(redeemed), None))
-    return world.coupons[told] if told else next(iter(world.coupons.values()))
+def worth_telling(world: World, answers: Sequence[Answered]) -> UUID:
+    """Return a coupon that was shown again after it was spent, or at least was spent."""
+    first = min(
+        answers,
+        key=lambda each: (each.outcome != Why.ALREADY_REDEEMED, each.outcome != REDEEMED),
+        default=None,
+    )
+    if first is None:
+        return next(iter(world.coupons.values()))
+    return world.coupons[staging.held(first.redemption)]
 
 
 if __name__ == "__main__":

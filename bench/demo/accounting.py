@@ -27,6 +27,7 @@ class Account:
     rows: tuple[Row, ...]
     total: Row
     discount_minor: int
+    unread: int
     asked_again: int
     same_answer: int
 
@@ -41,6 +42,7 @@ def account(answers: Sequence[Answered], *, asked_again: int, same_answer: int) 
         rows=rows,
         total=_row("all", answers),
         discount_minor=sum(each.discount_minor for each in answers),
+        unread=outcomes[NOT_READ],
         asked_again=asked_again,
         same_answer=same_answer,
     )
@@ -63,8 +65,8 @@ def complaints(journey: Journey, account: Account, report: ReportView) -> Iterat
     accounted, known = sum(count.values()), _in_data(journey)
     if accounted != known:
         yield f"{accounted} of {known} redemptions are accounted for."
-    if unread := count.get(NOT_READ, 0):
-        yield f"{unread} pictures were not read as what was drawn."
+    if account.unread:
+        yield f"{account.unread} pictures were not read as what was drawn."
     if puzzling := count.get(NOT_UNDERSTOOD, 0):
         yield f"{puzzling} answers were not understood."
     if account.same_answer != account.asked_again:

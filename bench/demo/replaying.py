@@ -1,6 +1,6 @@
 """Every redemption of the record, in the order of time, at the real counter's door."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -10,10 +10,9 @@ from pydantic import ValidationError
 
 from api.problems import Problem
 from bench.demo.asking import Asker
-from bench.demo.journey import Journey, Redemption
+from bench.demo.journey import Redemption
 from bench.demo.pictures import Draw, Read
-from bench.demo.serving import Clock
-from bench.demo.staging import Kind, World, held, id_of
+from bench.demo.staging import Held, Kind, World, held, id_of
 from coupon_engine.validation.token_refused import TokenRefused
 from scanner.counter import pick
 from schemas.redemptions import NewRedemption, RedemptionView
@@ -21,8 +20,6 @@ from schemas.redemptions import NewRedemption, RedemptionView
 REDEEMED = "redeemed"
 NOT_READ = "picture_not_read"
 NOT_UNDERSTOOD = "answer_not_understood"
-
-Advance = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,48 +36,31 @@ class Answered:
     """One redemption of the record, and what became of it: `REDEEMED`, or the code of the no."""
 
     redemption: Redemption
+    read: Read = field(repr=False)
     outcome: str
     discount_minor: int = 0
     asked: NewRedemption | None = field(default=None, repr=False)
     answer: httpx.Response | None = field(default=None, repr=False)
-    read: Read | None = field(default=None, repr=False)
 
 
 def show(
-    asker: Asker, world: World, journey: Journey, draw: Draw, advance: Advance
-) -> list[Shown]:
+    asker: Asker, world: World, redemptions: Iterable[Redemption], draw: Draw
+) -> Iterator[Shown]:
     """Let each phone fetch its code, signed, and begin to draw it."""
-    texts: dict[tuple[int, int, int], str] = {}
-    phones: list[Shown] = []
-    for r in journey.redemptions:
+    texts: dict[Held, str] = {}
+    for r in redemptions:
         coupon = held(r)
         if coupon not in texts:  # whoever comes a second time shows what they have
             texts[coupon] = asker.get(f"/v1/coupons/{world.coupons[coupon]}/token")["text"]
-        phones.append(Shown(r, texts[coupon], draw(texts[coupon])))
-        advance()
-    return phones
+        yield Shown(r, texts[coupon], draw(texts[coupon]))
 
 
-def replay(
-    asker: Asker, clock: Clock, world: World, phones: Sequence[Shown], advance: Advance
-) -> list[Answered]:
-    """Redeem what each picture says, with the basket of that day, at its hour."""
-    answers: list[Answered] = []
-    for phone in phones:
-        clock.now = phone.redemption.at
-        answers.append(_at_counter(asker, world, phone))
-        advance()
-    return answers
-
-
-def _at_counter(asker: Asker, world: World, phone: Shown) -> Answered:
+def redeem(asker: Asker, world: World, phone: Shown) -> Answered:
+    """Redeem what the picture says, with the basket of that day."""
     r, read = phone.redemption, phone.picture.result()
-    try:
-        code = pick(read.texts)
-    except TokenRefused:
-        code = None
-    if code != phone.text:
-        return Answered(r, NOT_READ, read=read)
+    code = _scanned(read)
+    if code is None or code != phone.text:
+        return Answered(r, read, NOT_READ)
     asked = NewRedemption(
         id=id_of(Kind.REDEMPTION, r.row, r.at),
         code=code,
@@ -90,7 +70,14 @@ def _at_counter(asker: Asker, world: World, phone: Shown) -> Answered:
     )
     answer = asker.post("/v1/redemptions", asked)
     outcome, discount_minor = _outcome(asked, answer)
-    return Answered(r, outcome, discount_minor, asked, answer, read)
+    return Answered(r, read, outcome, discount_minor, asked, answer)
+
+
+def _scanned(read: Read) -> str | None:
+    try:
+        return pick(read.texts)
+    except TokenRefused:
+        return None
 
 
 def _outcome(asked: NewRedemption, answer: httpx.Response) -> tuple[str, int]:

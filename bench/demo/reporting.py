@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bench.demo.accounting import Account, Row
-from bench.demo.journey import CURRENCY, Journey, TillComparison
+from bench.demo.journey import CURRENCY, TillComparison
 from bench.demo.replaying import Answered
 from schemas.campaigns import CampaignReport, ReportView
 from schemas.money import in_words
@@ -54,14 +55,22 @@ class Steps:
 
 
 def accounting_table(account: Account) -> Table:
-    table = Table(title="Every redemption of the record", title_justify="left")
-    table.add_column("answer")
-    for name in ("redemptions", "second uses", "nothing in scope", "too few in scope"):
-        table.add_column(name, justify="right")
+    names = ("redemptions", "second uses", "none in scope", "too few")
+    table = _table("Every redemption of the record", "answer", names)
     for row in account.rows:
         table.add_row(*_cells(row))
     table.add_section()
     table.add_row(*_cells(account.total), style="bold")
+    return table
+
+
+def _table(title: str, first: str, others: Sequence[str]) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -71,10 +80,8 @@ def _cells(row: Row) -> list[str]:
 
 
 def report_table(report: ReportView) -> Table:
-    table = Table(title="The report, by campaign", title_justify="left")
-    table.add_column("campaign")
-    for name in ("issued", "redeemed", "rate", "discount", "median time"):
-        table.add_column(name, justify="right")
+    names = ("issued", "redeemed", "rate", "discount", "time to redeem")
+    table = _table("The report; times to redeem are medians", "campaign", names)
     for campaign in report.campaigns:
         table.add_row(*_figures(campaign))
     table.add_section()
@@ -114,54 +121,43 @@ def _days(seconds: int | None) -> str:
     return f"{tenths // 10}.{tenths % 10} days"
 
 
-def sentences(account: Account, answers: Sequence[Answered], till: TillComparison) -> list[str]:
+def sentences(account: Account, till: TillComparison) -> list[str]:
     """Say what stands in no table."""
-    total = account.total
+    total = account.total.redemptions
     told = [
-        f"{total.redemptions:,} pictures drawn, {len(answers) - _unread(answers):,} read.",
-        f"{account.asked_again} requests were sent once more after everything was over: "
-        f"{account.same_answer} got their first answer again, word for word.",
-        f"Discounts: {in_words(account.discount_minor, CURRENCY, 'en')}.",
+        f"{total:,} pictures were drawn, {total - account.unread:,} read.",
+        f"Requests sent again when everything was over: {account.asked_again}; answered as the "
+        f"first time, word for word: {account.same_answer}.",
     ]
     if till.compared:
         told.append(
-            f"The tills of 2017, where a barcode tells the amount ({till.compared:,}): "
-            f"{till.equal:,} took off exactly that, {till.till_took_nothing:,} nothing, "
-            f"{till.till_took_other:,} another amount."
+            f"Where a barcode tells the amount ({till.compared:,} coupons), the tills of 2017 "
+            f"took off exactly that from {till.equal:,}, nothing from {till.till_took_nothing:,}, "
+            f"another amount from {till.till_took_other:,}."
         )
     return told
 
 
-def _unread(answers: Sequence[Answered]) -> int:
-    return sum(each.asked is None for each in answers)
-
-
 def document(
-    journey: Journey,
     account: Account,
-    answers: Sequence[Answered],
     report: ReportView,
     complaints: Sequence[str],
+    answers: Sequence[Answered],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return everything as one JSON document."""
-    reads = [each.read for each in answers if each.read]
+    reads = [each.read for each in answers]
     return {
-        "campaigns": len(journey.campaigns),
-        "redemptions": len(journey.redemptions),
-        "issued": sum(campaign.issued for campaign in report.campaigns),
         "account": {row.outcome: asdict(row) for row in account.rows},
         "total": asdict(account.total),
         "discount_minor": account.discount_minor,
         "currency": CURRENCY,
-        "pictures": {"drawn": len(reads), "read": len(answers) - _unread(answers)},
+        "unread": account.unread,
         "asked_again": account.asked_again,
         "same_answer": account.same_answer,
         "report": report.model_dump(mode="json")["campaigns"],
         "complaints": list(complaints),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "process_seconds": {
-            "draw": round(sum(read.draw_seconds for read in reads), 2),
-            "decode": round(sum(read.decode_seconds for read in reads), 2),
-        },
+        "drawing_seconds": round(sum(read.draw_seconds for read in reads), 2),
+        "decoding_seconds": round(sum(read.decode_seconds for read in reads), 2),
     }

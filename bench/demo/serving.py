@@ -95,9 +95,7 @@ def listening(port: int) -> socket.socket:
 
 
 @contextmanager
-def serving(
-    engine: Engine, settings: Settings, clock: Clock, at: socket.socket
-) -> Generator[str]:
+def serving(engine: Engine, settings: Settings, clock: Clock, at: socket.socket) -> Generator[str]:
     """Serve the API in a thread of this process, where the clock can be set; yield its address."""
     made = app(settings, clock=clock, opening=lambda _: nullcontext(engine))
     server = uvicorn.Server(

@@ -189,7 +189,7 @@ def _approved(
     many = sum(len(offer.sent_to) for offer in own)
     asked = NewCampaign(
         id=id_of(Kind.CAMPAIGN, campaign.campaign_id, now),
-        name=f"Campaign {campaign.campaign_id}, {campaign.kind.lower()}",
+        name=f"Campaign {campaign.campaign_id} ({campaign.kind})",
         currency=CURRENCY,
         zone=ZONE,
         starts_at=campaign.starts_at,

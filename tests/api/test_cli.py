@@ -3,23 +3,24 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from rich.console import Console
-from sqlmodel import Session, select
-from typer.testing import CliRunner
+from sqlmodel import Session
 
 import counterfoil
 from api import cli
 from api.deps import wall_clock
 from coupon_engine import embedded, operators
 from coupon_engine.database import open_engine, transaction
-from coupon_engine.tables import Operator, SigningKey
+from schemas.campaigns import NewMerchant, NewTerminal
 from tests import make
 
+Run = Callable[..., tuple[int, str]]
 HOUSE = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "COUNTERFOIL_KEY_PASSPHRASE": make.PASSPHRASE.decode(),
@@ -35,7 +36,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def run(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("COUNTERFOIL_DATABASE_URL", url)
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
@@ -52,24 +53,23 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     return command
 
 
-def test_a_person_runs_an_operator_from_the_terminal(url: str, run) -> None:
+def test_a_person_runs_an_operator_from_the_terminal(url: str, run: Run) -> None:
     status, said = run("operator", "create", "acme", "Acme Ltd")
     api_key = re.findall(r"cfk_\w{8}_\w{32}", said)
     assert (status, len(api_key)) == (0, 1)
     assert run("key", "publish", "-o", "acme")[0] == 0
     assert "in_use" in run("key", "use", "A", "-o", "acme")[1]
 
-    engine = open_engine(url)
+    engine, now = open_engine(url), wall_clock()
     with transaction(engine) as session:
-        operator = operators.operator_named(session, "acme")
-        at = make.of_operator(session, operator.id, "acme", now=wall_clock())
-        batch = make.batch(session, at, has_short_codes=True, now=wall_clock())
+        shop = a_shop(session, now=now)
+        batch = make.batch(session, shop, has_short_codes=True, now=now)
     engine.dispose()
 
     said = run("coupon", "issue", batch.id, "-o", "acme")[1]
     code = re.findall(r"\w{4}-\w{4}-\w{4}\b", said)[-1]
     (coupon_id,) = re.findall(r"^id +(\S+)", said, re.M)
-    where = ("-o", "acme", "--store", at.store.id, "--total", 1000)
+    where = ("-o", "acme", "--store", shop.store.id, "--total", 1000)
     assert "discount_minor  200" in re.sub(r" {2,}", "  ", run("validate", code, *where)[1])
     status, said = run("redeem", code, *where)
     (redemption_id,) = re.findall(r"^id +(\S+)", said, re.M)
@@ -88,19 +88,30 @@ def test_a_person_runs_an_operator_from_the_terminal(url: str, run) -> None:
     assert "Spring" in run("report", "-o", "acme")[1]
 
 
-def test_an_unknown_operator_is_told_and_not_made(run) -> None:
+def a_shop(session: Session, *, now: datetime) -> make.Shop:
+    """A store and a terminal of the operator that the terminal has made."""
+    operator = operators.operator_named(session, "acme")
+    merchant = NewMerchant(id=make.an_id(now), name="Corner shop")
+    operators.create_merchant(session, operator.id, merchant, now=now)
+    store = make.another_store(session, operator.id, merchant.id, now=now)
+    till = NewTerminal(id=make.an_id(now), store_id=store.id, name="Till 1")
+    terminal = operators.create_terminal(session, operator.id, till, now=now)
+    return make.Shop(operator.id, "acme", store, terminal)
+
+
+def test_an_unknown_operator_is_told_and_not_made(run: Run) -> None:
     status, said = run("report", "-o", "nobody")
 
     assert (status, "unknown" in said) == (1, True)
 
 
-def test_a_slip_in_an_argument_is_told_by_its_name(run) -> None:
+def test_a_slip_in_an_argument_is_told_by_its_name(run: Run) -> None:
     status, said = run("operator", "create", "No Slug", "Acme")
 
     assert (status, said.startswith("slug:")) == (2, True)
 
 
-def test_a_misspelt_setting_is_named(run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COUNTERFOIL_DATABSE_URL", "postgresql://elsewhere/x")
 
     status, said = run("migrate")

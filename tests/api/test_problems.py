@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from httpx import Client
+from sqlalchemy import Engine, QueuePool, text
 
 from api import (
     batches,
@@ -30,8 +32,11 @@ from api import (
 from api.problems import AT_THE_DOOR, STATUS_OF
 from coupon_engine import redemption
 from coupon_engine.answers import every_kind
+from coupon_engine.database import open_engine
 from coupon_engine.errors import Busy, CouponError, RequestReused
 from schemas.refusals import Why
+from tests import make
+from tests.api.conftest import Counter
 
 ROOMS = (
     batches,
@@ -76,7 +81,7 @@ def endpoints() -> Iterator[Any]:
     for room in ROOMS:
         for route in room.router.routes:
             assert isinstance(route, APIRoute)
-            yield pytest.param(route, id=f"{min(route.methods)} {route.path}")
+            yield pytest.param(route, id=f"{min(route.methods or ())} {route.path}")
 
 
 @pytest.mark.parametrize("route", list(endpoints()))
@@ -162,3 +167,51 @@ def test_a_wrong_method_and_a_wrong_address_are_problems_too(door: Client) -> No
     assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
     assert wrong_method.headers["allow"] == "POST"
     assert (wrong_address.status_code, wrong_address.json()["code"]) == (404, "no_such_page")
+
+
+def test_a_record_that_cannot_be_reached_is_worth_asking_again(
+    counter: Counter, door: Client, database: Engine
+) -> None:
+    assert door.get("/health/ready").status_code == 200
+    close(database)
+
+    ready = door.get("/health/ready")
+    store = counter.posts("/v1/merchants", {"id": str(make.an_id()), "name": "Corner shop"})
+
+    for answer in (ready, store):
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+    assert door.get("/health/live").status_code == 200
+
+
+def test_a_flood_of_reports_keeps_no_counter_waiting(
+    counter: Counter, code: str, database: Engine
+) -> None:
+    counter.redeems("nothing")  # so that the way in and the keys are known
+    pool = database.pool
+    assert isinstance(pool, QueuePool)
+    with ExitStack() as flood:
+        for _ in range(pool.size() + MOST_OVERFLOW):
+            flood.enter_context(database.connect())
+
+        report = counter.gets("/v1/report")
+        redeemed = counter.redeems(code)
+
+    assert (report.status_code, report.json()["code"]) == (503, "busy")
+    assert redeemed.status_code == 201
+
+
+MOST_OVERFLOW = 4
+
+
+def close(database: Engine) -> None:
+    """Throw everybody out of the database and let nobody in again."""
+    name = database.url.database
+    admin = open_engine(database.url.set(database="postgres").render_as_string(hide_password=False))
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+            {"name": name},
+        )
+    admin.dispose()

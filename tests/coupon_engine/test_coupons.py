@@ -331,7 +331,8 @@ def test_a_token_names_the_coupon_and_each_call_signs_the_same_coupon_anew(
 
     one, two = token(session, at, coupon, ring), token(session, at, coupon, ring)
 
-    assert one.text is not None and two.text is not None
+    assert one.text is not None
+    assert two.text is not None
     assert (one.letter, one.audience, one.head) == ("A", f"s:{at.store.number}", None)
     assert one.short_code == coupon.short_code
     assert {make.read(text, ring).coupon_id for text in (one.text, two.text, one.jwt)} == {

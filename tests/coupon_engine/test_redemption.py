@@ -741,8 +741,8 @@ def test_a_batch_of_redemptions_takes_the_same_statements_whatever_its_size(
 
     def statements(size: int) -> int:
         asked = [make.request(at, make.coupon(session, at, batch)) for _ in range(size)]
-        with counted(session) as seen:
+        with counted() as seen:
             redeem_many(session, at.operator_id, asked, now=NOON)
         return len(seen)
 
-    assert statements(40) == statements(1)
+    assert statements(40) == statements(1) < 12

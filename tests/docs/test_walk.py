@@ -1,7 +1,7 @@
 """What `docs/walk.md` says about the statements of `redeem_many` is what PostgreSQL is sent."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -34,9 +34,11 @@ def test_an_ordinary_batch_takes_the_statements_without_a_star(
         at = make.shop(session)
         campaign = make.campaign(session, at)
         batch = make.batch(session, at, make.offer(session, at, campaign))
-        coupons = [make.coupon(session, at, batch) for _ in range(9)]
-    alone = [asked(at, campaign, coupons[0])]
-    together = [asked(at, campaign, coupon) for coupon in coupons[1:]]
+        before, alone, *others = [
+            [asked(at, campaign, make.coupon(session, at, batch))] for _ in range(10)
+        ]
+    together = [each for (each,) in others]
+    statements_for(database, at, before, monkeypatch)  # from now on the terms are remembered
 
     assert len(ALWAYS) == 5
     assert statements_for(database, at, alone, monkeypatch) == ALWAYS
@@ -46,7 +48,7 @@ def test_an_ordinary_batch_takes_the_statements_without_a_star(
 def test_a_batch_that_needs_everything_takes_all_of_them(
     database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = {
+    terms: dict[str, Any] = {
         "limits": (LimitRule(per=LimitPer.CUSTOMER, period=Period.DAY, max_count=5),),
         "conditions": Conditions(first_purchase_only=True),
     }
@@ -102,7 +104,7 @@ def statements_for(
 
 
 @contextmanager
-def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def listening(monkeypatch: pytest.MonkeyPatch) -> Generator[list[str]]:
     """Write down what the driver is told, whoever tells it."""
     statements: list[str] = []
     execute = psycopg.Cursor[Any].execute

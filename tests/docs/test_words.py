@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,10 @@ OF_OBJECT: Mapping[str, type[StrEnum]] = {
     "Redemption 核销记录": RedemptionState,
     "Signing key 签名密钥": KeyState,
 }
-MOVES: Mapping[str, Mapping[StrEnum, Mapping[StrEnum, StrEnum]]] = {
-    "Campaign 活动": {**campaigns.MOVES},
-    "Batch 批次": {**batches.MOVES},
-    "Signing key 签名密钥": {**keys.MOVES},
+MOVES: Mapping[str, Mapping[Any, Mapping[Any, StrEnum]]] = {
+    "Campaign 活动": campaigns.MOVES,
+    "Batch 批次": batches.MOVES,
+    "Signing key 签名密钥": keys.MOVES,
 }
 PACKAGES = ("api", "coupon_engine", "scanner", "schemas")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")

@@ -1,0 +1,191 @@
+"""Operators, their way in, and the places and people they work with."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import Session
+
+from coupon_engine import operators
+from coupon_engine.errors import NameTaken, RequestReused, Unknown
+from schemas.campaigns import (
+    NewCustomer,
+    NewCustomers,
+    NewMerchant,
+    NewOperator,
+    NewStore,
+    NewTerminal,
+)
+from tests import make
+from tests.coupon_engine.record import count, rows
+from tests.make import NOON
+
+LATER = NOON + timedelta(days=1)
+
+
+def test_an_operator_asked_for_twice_is_one_operator(session: Session) -> None:
+    request = NewOperator(id=make.an_id(), slug="acme", name="Acme")
+    first = operators.create_operator(session, request, now=NOON)
+
+    assert operators.create_operator(session, request, now=LATER) == first
+    assert operators.operator_named(session, "acme") == first
+    assert count(session, "operator") == 1
+
+
+@pytest.mark.parametrize("changed", [{"name": "Other"}, {"slug": "other"}, {"id": make.an_id()}])
+def test_an_operators_name_and_id_are_taken_once(session: Session, changed: Any) -> None:
+    request = NewOperator(id=make.an_id(), slug="acme", name="Acme")
+    operators.create_operator(session, request, now=NOON)
+
+    with pytest.raises(NameTaken):
+        operators.create_operator(session, request.model_copy(update=changed), now=NOON)
+
+    assert count(session, "operator") == 1
+
+
+def test_an_api_key_opens_its_own_operator_and_is_kept_nowhere(session: Session) -> None:
+    at, other = make.shop(session), make.shop(session)
+    mine = operators.create_api_key(session, at.operator_id, "till", now=NOON).api_key
+    theirs = operators.create_api_key(session, other.operator_id, "till", now=NOON).api_key
+
+    assert operators.operator_of(session, mine) == at.operator_id
+    assert operators.operator_of(session, theirs) == other.operator_id
+    prefix, id, secret = mine.split("_")
+    assert (prefix, len(id), len(secret)) == ("cfk", 8, 32)
+    (row,) = rows(session, "SELECT * FROM api_key WHERE id = :id", id=id)
+    assert secret not in str(row)
+    assert secret.encode() not in bytes(row.hash)
+    with pytest.raises(Unknown):
+        operators.create_api_key(session, make.an_id(), "till", now=NOON)
+
+
+def test_a_key_that_is_misspelt_borrowed_or_revoked_opens_nothing(session: Session) -> None:
+    at = make.shop(session)
+    key = operators.create_api_key(session, at.operator_id, "till", now=NOON).api_key
+    other = operators.create_api_key(session, at.operator_id, "till 2", now=NOON).api_key
+    prefix, id, secret = key.split("_")
+    last = "0" if secret[-1] != "0" else "1"
+
+    for wrong in (
+        "",
+        "cfk",
+        f"xyz_{id}_{secret}",
+        f"{prefix}_{id}_{secret[:-1]}{last}",
+        f"{prefix}_{id}_{other.split('_')[2]}",
+        f"{prefix}_{id}_",
+        f"{key}_",
+    ):
+        assert operators.operator_of(session, wrong) is None, wrong
+    rows(session, "UPDATE api_key SET revoked_at = now() WHERE id = :id RETURNING id", id=id)
+    session.expire_all()
+    assert operators.operator_of(session, key) is None
+    assert operators.operator_of(session, other) == at.operator_id
+
+
+def test_stores_are_numbered_by_operator(session: Session) -> None:
+    at, stranger = make.shop(session), make.shop(session)
+
+    second = make.another_store(session, at.operator_id, at.store.merchant_id)
+
+    assert (at.store.number, second.number, stranger.store.number) == (1, 2, 1)
+
+
+def test_places_are_listed_by_their_operator_alone(session: Session) -> None:
+    at, stranger = make.shop(session), make.shop(session)
+    second = make.another_store(session, at.operator_id, at.store.merchant_id)
+
+    def ids(of: Any, **more: Any) -> list[Any]:
+        asked = {"after": None, "most": 10, **more}
+        return [one.id for one in of(session, at.operator_id, **asked)]
+
+    assert ids(operators.stores) == [at.store.id, second.id]
+    assert ids(operators.stores, after=at.store.id) == [second.id]
+    assert ids(operators.stores, most=1) == [at.store.id]
+    assert ids(operators.terminals) == [at.terminal.id]
+    assert ids(operators.merchants) == [at.store.merchant_id]
+    assert stranger.store.id not in ids(operators.stores)
+
+
+def test_another_operators_merchant_and_store_are_unknown(session: Session) -> None:
+    at, stranger = make.shop(session), make.shop(session)
+
+    with pytest.raises(Unknown):
+        make.another_store(session, stranger.operator_id, at.store.merchant_id)
+    with pytest.raises(Unknown):
+        operators.create_terminal(
+            session,
+            stranger.operator_id,
+            NewTerminal(id=make.an_id(), store_id=at.store.id, name="Till 9"),
+            now=NOON,
+        )
+
+    assert count(session, "store") == 2
+    assert count(session, "terminal") == 2
+
+
+def test_places_made_twice_under_one_id_are_made_once(session: Session) -> None:
+    at = make.shop(session)
+    merchant = NewMerchant(id=make.an_id(), name="Baker")
+    store = NewStore(
+        id=make.an_id(), merchant_id=at.store.merchant_id, name="Mall", zone="Asia/Shanghai"
+    )
+    before = (count(session, "merchant"), count(session, "store"))
+
+    for _ in range(2):
+        operators.create_merchant(session, at.operator_id, merchant, now=NOON)
+        made = operators.create_store(session, at.operator_id, store, now=LATER)
+
+    assert made.number == 2
+    assert (count(session, "merchant"), count(session, "store")) == (before[0] + 1, before[1] + 1)
+    with pytest.raises(RequestReused):
+        operators.create_store(
+            session, at.operator_id, store.model_copy(update={"zone": "UTC"}), now=NOON
+        )
+
+
+# Customers.
+
+
+def known(session: Session, at: make.Shop, *customers: NewCustomer, now: Any = NOON) -> None:
+    asked = NewCustomers(id=make.an_id(), customers=customers)
+    assert operators.create_customers(session, at.operator_id, asked, now=now).count == len(
+        customers
+    )
+
+
+def test_customers_are_brought_up_to_date(session: Session) -> None:
+    at = make.shop(session)
+    ann = NewCustomer(id=make.an_id(), ref="ann", segments=("vip",))
+    bob = NewCustomer(id=make.an_id(), ref="bob", has_purchased=True)
+    known(session, at, ann, bob)
+
+    known(
+        session,
+        at,
+        ann.model_copy(update={"segments": ("staff",), "has_purchased": True}),
+        bob.model_copy(update={"ref": "robert", "has_purchased": False}),
+        now=LATER,
+    )
+
+    seen = operators.customers(session, at.operator_id, after=None, most=10)
+    assert [(one.ref, one.segments, one.first_purchase_at) for one in seen] == [
+        ("ann", ("staff",), LATER),
+        ("robert", (), NOON),
+    ]
+
+
+def test_one_ref_is_one_customer_at_each_operator(session: Session) -> None:
+    at, stranger = make.shop(session), make.shop(session)
+    known(session, at, NewCustomer(id=make.an_id(), ref="ann"))
+    known(session, stranger, NewCustomer(id=make.an_id(), ref="ann"))
+
+    with pytest.raises(NameTaken) as raised:
+        known(
+            session,
+            at,
+            NewCustomer(id=make.an_id(), ref="bob"),
+            NewCustomer(id=make.an_id(), ref="ann"),
+        )
+
+    assert raised.value.details == {"refs": ["ann"]}
+    assert count(session, "customer") == 2
