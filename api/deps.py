@@ -39,7 +39,7 @@ class Door:
     engine: Engine
     looking: Engine  # the same connections, in read-only transactions that see one moment
     counters: Engine  # connections for redemptions alone
-    spare: Engine  # one connection to tell whether the record answers
+    spare: Engine  # for health and the outbox, which no flood of requests may stop
     issuer_url: str
     code_secret: bytes
     passphrase: bytes

@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from fastapi import FastAPI
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -34,6 +34,7 @@ from api import (
 )
 from api.batch import THREADS, Batches
 from api.deps import Door, tick, wall_clock
+from api.dispatching import Dispatcher, to
 from api.kept import Kept
 from api.opening import opened
 from coupon_engine import keys as signing_keys
@@ -79,8 +80,11 @@ def app(
         async with contextmanager_in_threadpool(opening(settings)) as engine:
             opened_door = door(engine, settings, clock)
             app.state.door = opened_door
+            dispatcher = Dispatcher(opened_door.spare, to(settings.events_url), clock)
+            dispatcher.start()
             yield
             await opened_door.batches.stop()
+            await run_in_threadpool(dispatcher.stop)
             opened_door.counters.dispose()
             opened_door.spare.dispose()
 
@@ -135,7 +139,7 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         ),
         counters=counters,
-        spare=open_engine(url, pool=1, overflow=0),
+        spare=open_engine(url, pool=2, overflow=0),
         issuer_url=settings.issuer_url,
         code_secret=short_code_secret(settings).encode(),
         passphrase=passphrase,

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     short_code_secret: Secret | None = Field(
         default=None, description="Keys the check on short codes."
     )
+    events_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None, description="Who is told of every event, by POST; none means nobody."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 

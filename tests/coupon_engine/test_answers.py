@@ -43,7 +43,7 @@ SAID: list[CouponError] = [
 ]
 
 
-@pytest.mark.parametrize("error", SAID, ids=lambda error: error.code)
+@pytest.mark.parametrize("error", SAID, ids=[each.code for each in SAID])
 def test_a_no_that_was_kept_is_the_same_no(error: CouponError) -> None:
     again = error_from(body_of(error))
 

@@ -32,7 +32,13 @@ from tests.make import NOON, Shop
 
 
 def decided(session: Session, at: Shop, of: BatchView, move: BatchMove, **more: Any) -> BatchView:
-    asked = {"id": make.an_id(), "reason": "told", "batch_id": of.id, "move": move, **more}
+    asked: dict[str, Any] = {
+        "id": make.an_id(),
+        "reason": "told",
+        "batch_id": of.id,
+        "move": move,
+        **more,
+    }
     return batches.decide_batch(session, at.operator_id, NewBatchMove(**asked), now=NOON)
 
 

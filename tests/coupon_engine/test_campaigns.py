@@ -55,10 +55,14 @@ def drafted(session: Session, at: Shop, **more: Any) -> CampaignView:
 def decided(
     session: Session, at: Shop, of: CampaignView, move: Move, *, now: Any = NOON, **more: Any
 ) -> CampaignView:
-    asked = NewMove(
-        **{"id": make.an_id(), "reason": "told", "campaign_id": of.id, **more}, move=move
-    )
-    return campaigns.decide(session, at.operator_id, asked, now=now)
+    asked: dict[str, Any] = {
+        "id": make.an_id(),
+        "reason": "told",
+        "campaign_id": of.id,
+        "move": move,
+        **more,
+    }
+    return campaigns.decide(session, at.operator_id, NewMove(**asked), now=now)
 
 
 def moved(

@@ -49,10 +49,15 @@ def phone() -> HolderKey:
 def revoked(
     session: Session, at: Shop, coupon: CouponView, *, now: datetime = NOON, **more: Any
 ) -> CouponView:
-    asked = NewRevocation(
-        **{"id": make.an_id(), "coupon_id": coupon.id, "reason": "misprint", **more}
+    asked: dict[str, Any] = {
+        "id": make.an_id(),
+        "coupon_id": coupon.id,
+        "reason": "misprint",
+        **more,
+    }
+    return coupons.revoke(
+        session, at.operator_id, NewRevocation(**asked), code_secret=make.SECRET, now=now
     )
-    return coupons.revoke(session, at.operator_id, asked, code_secret=make.SECRET, now=now)
 
 
 def transferred(
@@ -165,7 +170,13 @@ def test_coupons_are_listed_by_batch_and_by_customer_page_by_page(session: Sessi
     issued += [make.coupon(session, at, two, customer_id=ann), make.coupon(session, at, two)]
 
     def listed(whose: Shop = at, **more: Any) -> list[UUID]:
-        asked = {"batch_id": None, "customer_id": None, "after": None, "most": 100, **more}
+        asked: dict[str, Any] = {
+            "batch_id": None,
+            "customer_id": None,
+            "after": None,
+            "most": 100,
+            **more,
+        }
         views = coupons.coupon_views(
             session, whose.operator_id, code_secret=make.SECRET, now=NOON, **asked
         )

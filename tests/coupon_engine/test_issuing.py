@@ -69,8 +69,10 @@ def issued_many(
 def claimed(
     session: Session, at: Shop, customer_id: UUID, *, now: Any = NOON, **more: Any
 ) -> CouponView:
-    asked = NewClaim(**{"id": make.an_id(), "customer_id": customer_id, **more})
-    return issuing.claim(session, at.operator_id, asked, code_secret=make.SECRET, now=now)
+    asked: dict[str, Any] = {"id": make.an_id(), "customer_id": customer_id, **more}
+    return issuing.claim(
+        session, at.operator_id, NewClaim(**asked), code_secret=make.SECRET, now=now
+    )
 
 
 def of_batch(session: Session, at: Shop, batch: BatchView) -> list[CouponView]:
@@ -359,10 +361,11 @@ def test_another_operators_batch_customer_and_store_are_unknown(session: Session
     at, stranger = make.shop(session), make.shop(session)
     batch, theirs = make.batch(session, at), make.batch(session, stranger)
 
-    for kind, more in (
+    foreign: list[tuple[str, dict[str, Any]]] = [
         ("customer", {"customer_id": make.customer(session, stranger)}),
         ("store", {"store_id": stranger.store.id}),
-    ):
+    ]
+    for kind, more in foreign:
         with pytest.raises(Unknown) as raised:
             make.coupon(session, at, batch, **more)
         assert raised.value.details["kind"] == kind

@@ -26,7 +26,13 @@ def published(session: Session, at: Shop, *, now: Any = NOON, **more: Any) -> Ke
 def decided(
     session: Session, at: Shop, key: KeyView, move: KeyMove, *, now: Any = NOON, **more: Any
 ) -> KeyView:
-    asked = {"id": make.an_id(), "kid": key.kid, "move": move, "reason": "told", **more}
+    asked: dict[str, Any] = {
+        "id": make.an_id(),
+        "kid": key.kid,
+        "move": move,
+        "reason": "told",
+        **more,
+    }
     return keys.decide_key(session, at.operator_id, NewKeyMove(**asked), now=now)
 
 

@@ -131,11 +131,10 @@ def test_places_made_twice_under_one_id_are_made_once(session: Session) -> None:
     )
     before = (count(session, "merchant"), count(session, "store"))
 
-    for _ in range(2):
-        operators.create_merchant(session, at.operator_id, merchant, now=NOON)
-        made = operators.create_store(session, at.operator_id, store, now=LATER)
+    for now in (NOON, LATER):
+        operators.create_merchant(session, at.operator_id, merchant, now=now)
+        assert operators.create_store(session, at.operator_id, store, now=now).number == 2
 
-    assert made.number == 2
     assert (count(session, "merchant"), count(session, "store")) == (before[0] + 1, before[1] + 1)
     with pytest.raises(RequestReused):
         operators.create_store(

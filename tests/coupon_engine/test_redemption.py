@@ -123,7 +123,7 @@ def test_a_code_that_the_record_does_not_know_so_is_refused(
 ) -> None:
     at = make.shop(session)
     coupon = make.coupon(session, at)
-    read = {"coupon_id": coupon.id, "campaign_number": 1, **shown}
+    read: dict[str, Any] = {"coupon_id": coupon.id, "campaign_number": 1, **shown}
     request = make.request(at, coupon).request
 
     with pytest.raises(CouponRefused) as raised:

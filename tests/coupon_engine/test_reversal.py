@@ -37,7 +37,7 @@ EVERY_LIMIT = tuple(
 def everywhere(session: Session, at: Shop, **terms: Any) -> CouponView:
     """A coupon that comes under every kind of limit there is."""
     running = make.campaign(session, at, limits=EVERY_LIMIT)
-    offer = make.offer(session, at, running, **{"limits": EVERY_LIMIT, **terms})
+    offer = make.offer(session, at, running, limits=EVERY_LIMIT, **terms)
     batch = make.batch(session, at, offer, budget_minor=100_000, max_redemptions=1_000)
     return make.coupon(session, at, batch, customer_id=make.customer(session, at))
 
@@ -266,7 +266,7 @@ def test_another_operators_redemption_is_unknown(session: Session) -> None:
     assert totals(session).standing == 1
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_redeeming_and_reversing_in_any_order_returns_every_total(
     session: Session, data: st.DataObject

@@ -8,11 +8,13 @@ import pytest
 
 from api.main import app
 from coupon_engine.settings import Settings
+from schemas.refusals import Why
 from tests.docs.pages import HOUSE, PAGES, blocks, name_of, prose
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 _SYMBOL = re.compile(r"`([\w/.]+)::([\w.]+)`")
 _ALIAS = re.compile(r"`(\w+)::` is\s+`([\w/.]+)`")
+_ANSWER = re.compile(r"^ ([a-z_]+) +([\d,]+)", re.MULTILINE)
 _LANGUAGES = {"sh", "python", "text", "mermaid"}
 LONGEST_PAGE = 140  # lines; the README, with two whole programs, is allowed more
 
@@ -78,6 +80,16 @@ def test_the_page_about_the_api_lists_every_endpoint() -> None:
     assert sorted(listed) == sorted(
         f"{method.upper()} {path}" for path, methods in paths.items() for method in methods
     )
+
+
+def test_what_the_demo_printed_adds_up() -> None:
+    (printed,) = [block.text for block in blocks(HOUSE / "README.md") if block.language == "text"]
+    account = printed.partition("Every redemption of the record")[2]
+    answers = {name: int(many.replace(",", "")) for name, many in _ANSWER.findall(account)}
+
+    whole = answers.pop("all")
+    assert whole == sum(answers.values()) == 2_102
+    assert {*answers} - {"redeemed"} <= {*Why}
 
 
 def names_in(file: Path) -> set[str]:

@@ -110,7 +110,8 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Generator[list[str]]:
     execute = psycopg.Cursor[Any].execute
 
     def listen(self: psycopg.Cursor[Any], query: Any, *more: Any, **named: Any) -> Any:
-        statements.append(" ".join(str(query).split()))
+        text = query.decode() if isinstance(query, bytes) else str(query)
+        statements.append(" ".join(text.split()))
         return execute(self, query, *more, **named)
 
     with monkeypatch.context() as patch:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def coupons(scene: Scene, many: int) -> list[CouponView]:
 @contextmanager
 def counters(
     scene: Scene, loads: Sequence[Sequence[Presented]]
-) -> Iterator[list["subprocess.Popen[str]"]]:
+) -> Generator[list["subprocess.Popen[str]"]]:
     """Processes that have read what to redeem and are let go together."""
     url = scene.engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "tests.race.a_counter", url, str(scene.at.operator_id)]
