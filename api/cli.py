@@ -42,7 +42,7 @@ from coupon_engine.settings import (
 from coupon_engine.validation.showing import Shown, shown
 from schemas.base import Wire
 from schemas.baskets import Basket
-from schemas.campaigns import Move, NewMove, NewOperator, Stops
+from schemas.campaigns import ApiKeyView, Move, NewMove, NewOperator, Stops
 from schemas.coupons import NewCoupon, NewRevocation
 from schemas.ids import new_id
 from schemas.keys import KeyMove, KeyState, NewKey, NewKeyMove
@@ -143,8 +143,25 @@ def create_operator(slug: str, name: str) -> None:
         )
         key = operators.create_api_key(session, made.id, "first", now=now)
     show(made)
-    out.print(f"API key: [bold]{key.api_key}[/]")
-    out.print("Keep it now: only its hash is in the record.", style="dim")
+    _show_once(key)
+
+
+@operator_cli.command("new-key")
+def new_api_key(slug: str, name: Annotated[str, typer.Argument(help="What it is for.")]) -> None:
+    """Make one more API key, and print it: this once and never again."""
+    with desk(slug) as at:
+        key = operators.create_api_key(at.session, at.operator_id, name, now=at.now)
+    _show_once(key)
+
+
+@operator_cli.command("revoke-key")
+def revoke_api_key(
+    slug: str, id: Annotated[str, typer.Argument(help="The eight letters after cfk_.")]
+) -> None:
+    """Close a way in. Servers that know the key forget it within seconds."""
+    with desk(slug) as at:
+        operators.revoke_api_key(at.session, at.operator_id, id, now=at.now)
+    out.print(f"{id} opens nothing any more.")
 
 
 @key_cli.command("publish")
@@ -367,6 +384,11 @@ def desk(slug: str) -> Generator[Desk]:
             code_secret=short_code_secret(settings).encode(),
             issuer_url=settings.issuer_url,
         )
+
+
+def _show_once(key: ApiKeyView) -> None:
+    out.print(f"API key: [bold]{key.api_key}[/]")
+    out.print("Keep it now: only its hash is in the record.", style="dim")
 
 
 def _decide_key(

@@ -39,6 +39,17 @@ def send(url: str, requests: deque[bytes], *, clients: int, seconds: float) -> H
     return asyncio.run(_send(url, requests, clients, seconds))
 
 
+def all_made(heard: Heard) -> int:
+    """Return how many were answered, provided that every answer was 201.
+
+    Raises:
+        RuntimeError: Some were not, so that the figure would be of something else.
+    """
+    if heard.statuses[201] < heard.statuses.total():
+        raise RuntimeError(f"the door said {heard.statuses}: {heard.unlike}")
+    return heard.statuses[201]
+
+
 async def _send(url: str, requests: deque[bytes], clients: int, seconds: float) -> Heard:
     loop = asyncio.get_running_loop()
     where = urlsplit(url)

@@ -54,6 +54,24 @@ def figure(name: str, peer: str, rounds: Sequence[Round]) -> Figure:
     )
 
 
+@dataclass(frozen=True)
+class Case:
+    """One line of a table, measured once in each round."""
+
+    name: str
+    peer: str
+    measure: Callable[[int], Round]  # given the number of the round
+
+
+def measured(cases: Sequence[Case], rounds: int) -> list[Figure]:
+    """Measure everything once, then everything again: a busy minute is shared by all lines."""
+    taken = [[case.measure(number) for case in cases] for number in range(rounds)]
+    columns = zip(*taken, strict=True)
+    return [
+        figure(case.name, case.peer, column) for case, column in zip(cases, columns, strict=True)
+    ]
+
+
 def in_turn(number: int, ours: Callable[[], Round], peer: Callable[[], float]) -> Round:
     """Measure both, in every other round the peer first: nobody always has the warmer seat."""
     if number % 2:

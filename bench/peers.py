@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, make_url, text
 
+from bench.machine import parent_of
 from bench.shop import DISCOUNT_MINOR, Shop
 
 _PROGRAMS = Path("pginstall18", "bin")
@@ -65,12 +66,29 @@ def redeeming(engine: Engine, shop: Shop, batch_id: UUID, like: UUID, folder: Pa
     """Make a peer that redeems the coupons of this batch as the redemption `like` was made."""
     values = {"batch_id": batch_id, "like": like, "operator_id": shop.operator_id}
     with engine.begin() as connection:
-        for statement in _PREPARATION:
-            connection.execute(text(statement), values if ":" in statement else {})
+        for statement in _BEFORE_REDEEMING:
+            connection.execute(text(statement), values)
         coupons = connection.execute(text("SELECT count(*) FROM bench_coupon")).scalar_one()
     script = folder / "redeem.sql"
     script.write_text(_REDEEM.format(discount_minor=DISCOUNT_MINOR), encoding="utf-8")
     return Peer(engine.url.render_as_string(hide_password=False), script, coupons)
+
+
+def issuing(engine: Engine, batch_id: UUID, like: UUID, folder: Path) -> Peer:
+    """Make a peer that issues coupons into this batch as the request `like` issued one."""
+    with engine.begin() as connection:
+        for statement in _BEFORE_ISSUING:
+            connection.execute(text(statement), {"batch_id": batch_id, "like": like})
+    script = folder / "issue.sql"
+    script.write_text(_ISSUE, encoding="utf-8")
+    return Peer(engine.url.render_as_string(hide_password=False), script, 1)
+
+
+def server_pid(engine: Engine) -> int:
+    """Return the process above all of the server's, for its and their CPU time."""
+    with engine.connect() as connection:
+        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    return parent_of(int(own))
 
 
 def folder() -> "tempfile.TemporaryDirectory[str]":
@@ -85,7 +103,7 @@ def _pgbench() -> Path:
 
 
 # What it writes stands ready as text, as a driver would send it; the server has to read it.
-_PREPARATION = (
+_BEFORE_REDEEMING = (
     """
     CREATE TABLE bench_coupon AS
         SELECT row_number() OVER (ORDER BY id) - 1 AS place, operator_id, id FROM coupon
@@ -151,4 +169,51 @@ UPDATE limit_row SET used_count = limit_row.used_count + many,
 FROM (SELECT operator_id, campaign_id, count(*) AS many FROM redeemed GROUP BY 1, 2) AS taken
 WHERE limit_row.operator_id = taken.operator_id
   AND limit_row.key = '9/' || taken.campaign_id || '/redeem';
+"""
+
+_BEFORE_ISSUING = (
+    # Places in the status list that none of ours will ever have.
+    "CREATE SEQUENCE bench_place START 1000000000000",
+    """
+    CREATE TABLE bench_like AS
+        SELECT coupon.operator_id, coupon.campaign_id, CAST(:batch_id AS uuid) AS batch_id,
+               coupon.offer_id, coupon.valid_from, coupon.valid_until, coupon.uses,
+               answer.fingerprint, answer.body,
+               event.data::text AS data, outbox.body::text AS message
+        FROM answer
+        JOIN coupon ON coupon.operator_id = answer.operator_id
+                   AND coupon.id = CAST(CAST(answer.body AS jsonb) ->> 'id' AS uuid)
+        JOIN event ON event.operator_id = coupon.operator_id AND event.subject_id = coupon.id
+        JOIN outbox ON outbox.operator_id = event.operator_id AND outbox.id = event.id
+        WHERE answer.id = :like
+    """,
+    "ANALYZE",
+)
+
+_ISSUE = r"""
+WITH issued AS MATERIALIZED (
+    SELECT bench_like.*, uuidv7() AS id, uuidv7() AS event_id, uuidv7() AS request_id,
+           nextval('bench_place') AS place
+    FROM bench_like
+), answered AS (
+    INSERT INTO answer (operator_id, id, verb, fingerprint, is_refusal, body, at)
+    SELECT operator_id, request_id, 'issue', fingerprint, false, body, now()
+    FROM issued ON CONFLICT DO NOTHING
+), written AS (
+    INSERT INTO coupon (operator_id, id, campaign_id, batch_id, offer_id, position, issued_at,
+                        valid_from, valid_until, uses)
+    SELECT operator_id, id, campaign_id, batch_id, offer_id, place, now(), valid_from, valid_until,
+           uses
+    FROM issued
+), told AS (
+    INSERT INTO event (operator_id, id, kind, subject_id, campaign_id, at, recorded_at, data)
+    SELECT operator_id, event_id, 'coupon_issued', id, campaign_id, now(), now(), data::jsonb
+    FROM issued
+), sent AS (
+    INSERT INTO outbox (operator_id, id, kind, body, due_at)
+    SELECT operator_id, event_id, 'coupon_issued', message::jsonb, now() FROM issued
+)
+UPDATE limit_row SET used_count = used_count + 1 FROM issued
+WHERE limit_row.operator_id = issued.operator_id
+  AND key IN ('7/' || batch_id || '/issue', '9/' || issued.campaign_id || '/issue');
 """

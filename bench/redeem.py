@@ -8,7 +8,7 @@ rows in raw SQL; the two take turns, so that what else the machine does weighs o
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from sqlalchemy import Engine, text
 
 from bench import door, load, machine, peers, shop
 from bench.door import Door
-from bench.machine import Figure, Round
+from bench.machine import Case, Round
 from bench.peers import Peer
 from bench.shop import Shop
 from coupon_engine import redemption
@@ -33,6 +33,7 @@ CLIENTS = (1, 8, 32)
 BATCHES = (1, 32, 128)
 SECONDS = 2.0
 ROUNDS = 5
+WARM_UP = 100
 # What is made ready for a second of measuring, until the first round has told how much is needed.
 DOOR_PER_S = 2_500
 ENGINE_PER_S = 8_000
@@ -72,7 +73,10 @@ def main(
 ) -> None:
     """Measure redemptions a second, beside the same writes in raw SQL."""
     with _bench(seconds, workers) as bench:
-        figures = _measured(bench, clients or CLIENTS, batch or BATCHES, rounds)
+        _warm_up(bench)
+        cases = [_through_the_door(bench, many) for many in clients or CLIENTS]
+        cases += [_by_the_engine(bench, many) for many in batch or BATCHES]
+        figures = machine.measured(cases, rounds)
         record = _record(bench)
     title = f"Redemptions out of one budget, {workers} worker{'s' * (workers > 1)}"
     machine.say(title, figures, record, unit="redeem", as_json=as_json)
@@ -92,10 +96,17 @@ def _bench(seconds: float, workers: int) -> Generator[Bench]:
             batch_id=shop.new_batch(engine, at, now=now),
             door=closing.enter_context(door.opened(shop.settings(server), workers=workers)),
             peer=_peer(engine, at, Path(closing.enter_context(peers.folder())), now=now),
-            database_pid=_database_pid(engine),
+            database_pid=peers.server_pid(engine),
             seconds=seconds,
         )
         yield bench
+
+
+def _warm_up(bench: Bench) -> None:
+    """Let every worker build its routes and prepare its statements, and nobody wait for it."""
+    _make_requests(bench, WARM_UP)
+    heard = load.send(bench.door.url, bench.requests, clients=8, seconds=WARM_UP)
+    bench.accepted_count += load.all_made(heard)
 
 
 def _peer(engine: Engine, at: Shop, folder: Path, *, now: datetime) -> Peer:
@@ -107,34 +118,11 @@ def _peer(engine: Engine, at: Shop, folder: Path, *, now: datetime) -> Peer:
     return peers.redeeming(engine, at, batch_id, like[0].request.id, folder)
 
 
-def _measured(
-    bench: Bench, clients: Sequence[int], batches: Sequence[int], rounds: int
-) -> list[Figure]:
-    cases = [_through_the_door(bench, many) for many in clients]
-    cases += [_by_the_engine(bench, many) for many in batches]
-    taken = [[case.measure(number) for case in cases] for number in range(rounds)]
-    return [
-        machine.figure(case.name, case.peer, measured)
-        for case, measured in zip(cases, zip(*taken, strict=True), strict=True)
-    ]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One line of the table."""
-
-    name: str
-    peer: str
-    measure: Callable[[int], Round]  # given the number of the round
-
-
 def _through_the_door(bench: Bench, clients: int) -> Case:
     def ours() -> Round:
         before = bench.cpu_seconds()
         heard = load.send(bench.door.url, bench.requests, clients=clients, seconds=bench.seconds)
-        accepted = heard.statuses[201]
-        if accepted < heard.statuses.total():
-            raise RuntimeError(f"the door said {heard.statuses}: {heard.unlike}")
+        accepted = load.all_made(heard)
         bench.accepted_count += accepted
         after = bench.cpu_seconds()
         return Round(
@@ -244,12 +232,6 @@ def _record(bench: Bench) -> dict[str, int]:
             .one()
         )
     return {"accepted": bench.accepted_count, **dict(row)}
-
-
-def _database_pid(engine: Engine) -> int:
-    with engine.connect() as connection:
-        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    return machine.parent_of(int(own))
 
 
 def _now() -> datetime:

@@ -72,7 +72,10 @@ def transfer(
     code_secret: bytes,
     now: datetime,
 ) -> CouponView:
-    """Hand a coupon on to another customer. Codes that the first one kept no longer work.
+    """Hand a coupon on to another customer.
+
+    Codes of a phone-bound coupon that the first one kept no longer work. A static code carries
+    no name: whoever kept a picture of it can still show it.
 
     Raises:
         Unknown: No such coupon or customer.

@@ -101,8 +101,9 @@ def repeating(engine: Engine, work: Callable[[Session], Result]) -> Result:
 
 
 def busy_or(error: DBAPIError) -> Exception:
-    """Return `Busy` for a wait that PostgreSQL ended, else the error itself."""
-    return Busy() if _sqlstate(error) in _WAITED_TOO_LONG else error
+    """Return `Busy` for what asking again will mend, else the error itself."""
+    is_mended = _sqlstate(error) in _WAITED_TOO_LONG or _two_in_one_short_code(error)
+    return Busy() if is_mended else error
 
 
 def allow_bulk(session: Session) -> None:
@@ -114,6 +115,12 @@ def _is_worth_repeating(error: DBAPIError) -> bool:
     if isinstance(error, OperationalError) and error.connection_invalidated:
         return True
     return _sqlstate(error) in _CROSSED
+
+
+def _two_in_one_short_code(error: DBAPIError) -> bool:
+    """Have two coupons met in one short code? The next try makes other ids, so other codes."""
+    diagnosis = getattr(error.orig, "diag", None)
+    return getattr(diagnosis, "constraint_name", None) == "uq_coupon_code_hash"
 
 
 def _sqlstate(error: DBAPIError) -> str | None:

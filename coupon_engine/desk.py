@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlmodel import Session
 
 from coupon_engine import bulk, limits
@@ -44,7 +43,7 @@ ReceiptKey = tuple[UUID, str]
 class OnDesk:
     """One coupon with all that belongs to it."""
 
-    row: Row[Any]
+    row: Any  # as `_COUPONS` selects it
     facts: CouponFacts
     campaign: CampaignFacts
     terms: Terms
@@ -223,9 +222,16 @@ def lay(
     stores, terminals = _places(session, operator_id, [ask for ask, _ in asks])
     rows = _coupon_rows(session, operator_id, [shown for _, shown in asks], is_locked=is_locked)
     terms = terms_of(session, operator_id, {row.offer_id for row in rows})
+    of_campaigns = {row.campaign_id: row.limits for row in rows}
+    rules = {
+        id: tuple(LimitRule.model_validate(rule) for rule in limits)
+        for id, limits in of_campaigns.items()
+    }
     return Desk(
         operator_id,
-        coupons={row.id: _on_desk(row, terms[row.offer_id]) for row in rows},
+        coupons={
+            row.id: _on_desk(row, terms[row.offer_id], rules[row.campaign_id]) for row in rows
+        },
         by_code={bytes(row.code_hash): row.id for row in rows if row.code_hash},
         stores=stores,
         terminals=terminals,
@@ -324,7 +330,7 @@ def _places(
 
 def _coupon_rows(
     session: Session, operator_id: UUID, shown: Sequence[Shown], *, is_locked: bool
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     ids = {each.coupon_id for each in shown if each.coupon_id}
     hashes = {each.code_hash for each in shown if each.code_hash}
     which = "id = ANY(%(ids)s)"
@@ -337,7 +343,7 @@ def _coupon_rows(
     )
 
 
-def _on_desk(row: Row[Any], terms: Terms) -> OnDesk:
+def _on_desk(row: Any, terms: Terms, rules: tuple[LimitRule, ...]) -> OnDesk:
     is_gift = row.balance_minor is not None
     facts = CouponFacts(
         id=row.id,
@@ -363,14 +369,13 @@ def _on_desk(row: Row[Any], terms: Terms) -> OnDesk:
         has_ended_for_good=row.decided == CampaignState.ENDED and stops_redeeming,
         is_batch_revoked=row.batch_decided == "revoked" and not row.coupons_stay_valid,
     )
-    rules = tuple(LimitRule.model_validate(rule) for rule in row.limits)
     return OnDesk(row, facts, campaign, terms, rules)
 
 
 def _customers(
     session: Session,
     operator_id: UUID,
-    rows: Sequence[Row[Any]],
+    rows: Sequence[Any],
     terms: Mapping[UUID, Terms],
     *,
     is_locked: bool,

@@ -80,6 +80,19 @@ def create_api_key(session: Session, operator_id: UUID, name: str, *, now: datet
     return ApiKeyView(operator_id=operator_id, api_key=f"{KEY_PREFIX}_{id}_{secret}")
 
 
+def revoke_api_key(session: Session, operator_id: UUID, id: str, *, now: datetime) -> None:
+    """Close a way in, for good. `id` is the eight letters after the prefix; twice is once.
+
+    Raises:
+        Unknown: This operator has no such key.
+    """
+    row = session.get(ApiKey, (operator_id, id))
+    if row is None:
+        raise Unknown("api_key", id)
+    row.revoked_at = row.revoked_at or now
+    session.add(row)
+
+
 def operator_of(session: Session, api_key: str) -> UUID | None:
     """Return whose key this is, or None: unknown, revoked and misspelt keys look the same."""
     match api_key.split("_"):

@@ -57,6 +57,10 @@ def test_a_person_runs_an_operator_from_the_terminal(url: str, run: Run) -> None
     status, said = run("operator", "create", "acme", "Acme Ltd")
     api_key = re.findall(r"cfk_\w{8}_\w{32}", said)
     assert (status, len(api_key)) == (0, 1)
+    second = re.findall(r"cfk_\w{8}_\w{32}", run("operator", "new-key", "acme", "till")[1])
+    assert len({*api_key, *second}) == 2
+    assert run("operator", "revoke-key", "acme", second[0].split("_")[1])[0] == 0
+    assert run("operator", "revoke-key", "acme", "nosuchke")[0] == 1
     assert run("key", "publish", "-o", "acme")[0] == 0
     assert "in_use" in run("key", "use", "A", "-o", "acme")[1]
 

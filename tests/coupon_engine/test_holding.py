@@ -129,6 +129,20 @@ def test_two_holds_share_a_budget_like_two_redemptions(session: Session) -> None
     assert used(session, "9/") == [(2, 400)]
 
 
+@pytest.mark.parametrize("lasting", [(600, LASTS), (LASTS, 600)])
+def test_of_two_holds_one_lapses_and_the_other_keeps_its_budget(
+    session: Session, lasting: tuple[int, int]
+) -> None:
+    at = make.shop(session)
+    one, two, third, fourth = scarce(session, at, budget_minor=400, coupons=4)
+    for coupon, seconds in zip((one, two), lasting, strict=True):
+        held(session, at, coupon, lasts_seconds=seconds)
+
+    redeemed(session, at, third, now=LAPSED)
+
+    assert refused(session, at, fourth, now=LAPSED).code is Why.BUDGET_SPENT
+
+
 def test_a_hold_counts_against_the_customers_own_limit(session: Session) -> None:
     at = make.shop(session)
     customer = make.customer(session, at)

@@ -5,12 +5,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from coupon_engine import batches, campaigns, issuing
 from coupon_engine.coupons import coupon_views
+from coupon_engine.database import busy_or, transaction
 from coupon_engine.errors import (
     BatchExhausted,
+    Busy,
     ClaimLimitReached,
     CouponNotUsable,
     CouponTaken,
@@ -462,3 +466,25 @@ def test_another_operators_short_code_is_unknown(session: Session) -> None:
 
     with pytest.raises(Unknown):
         claimed(session, stranger, make.customer(session, stranger), short_code=coupon.short_code)
+
+
+def test_two_coupons_that_meet_in_one_short_code_are_asked_for_again(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction(database) as session:
+        at = make.shop(session)
+        batch = make.batch(session, at, has_short_codes=True)
+        make.coupon(session, at, batch)
+        first = make.coupon(session, at, batch).short_code
+
+    def unlucky(*_: object) -> str | None:
+        return first
+
+    monkeypatch.setattr(issuing.short_code, "short_code_of", unlucky)
+
+    with pytest.raises(IntegrityError) as met, transaction(database) as session:
+        make.coupon(session, at, batch)
+
+    assert isinstance(busy_or(met.value), Busy)
+    with transaction(database) as session:
+        assert count(session, "coupon") == 2

@@ -76,10 +76,19 @@ def test_a_key_that_is_misspelt_borrowed_or_revoked_opens_nothing(session: Sessi
         f"{key}_",
     ):
         assert operators.operator_of(session, wrong) is None, wrong
-    rows(session, "UPDATE api_key SET revoked_at = now() WHERE id = :id RETURNING id", id=id)
-    session.expire_all()
+    operators.revoke_api_key(session, at.operator_id, id, now=NOON)
     assert operators.operator_of(session, key) is None
     assert operators.operator_of(session, other) == at.operator_id
+
+
+def test_an_operator_revokes_its_own_keys_alone(session: Session) -> None:
+    at, other = make.shop(session), make.shop(session)
+    key = operators.create_api_key(session, at.operator_id, "till", now=NOON).api_key
+
+    with pytest.raises(Unknown):
+        operators.revoke_api_key(session, other.operator_id, key.split("_")[1], now=NOON)
+
+    assert operators.operator_of(session, key) == at.operator_id
 
 
 def test_stores_are_numbered_by_operator(session: Session) -> None:

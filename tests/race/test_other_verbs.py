@@ -1,5 +1,6 @@
 """Holds, reversals, claims and issues at once, each with its twin without the guard."""
 
+from threading import Event
 from typing import Any
 
 import pytest
@@ -19,16 +20,17 @@ from coupon_engine import (
     reversal,
 )
 from coupon_engine.database import transaction
+from coupon_engine.errors import OfferFrozen
 from coupon_engine.redemption import redeem
 from coupon_engine.reversal import reverse
 from coupon_engine.rows import found
 from schemas.campaigns import Ceiling, NewCeiling, NewCustomer, NewCustomers, NewTerms
 from schemas.coupons import CouponView, NewClaim, NewCoupon, NewCoupons
 from schemas.keys import NewKey
-from schemas.offers import AmountOff, LimitOf, LimitPer, LimitRule
+from schemas.offers import LimitOf, LimitPer, LimitRule
 from schemas.redemptions import NewReversal
 from tests import make
-from tests.coupon_engine.record import count, kinds, rows, totals, used
+from tests.coupon_engine.record import count, rows, totals, used
 from tests.make import NOON
 from tests.race.conftest import Scene
 from tests.race.together import MANY, Work, at_once, drop, meet_after, told
@@ -163,6 +165,61 @@ def test_a_use_returns_to_whoever_waits_for_it(scene: Scene) -> None:
         assert totals(session).coupons == ({coupon.id: (1, 0)} if standing else {})
 
 
+def one_comes_back_while_another_is_redeemed(
+    scene: Scene, patch: pytest.MonkeyPatch
+) -> tuple[int, int, list[int]]:
+    """The second coupon has looked at the receipt; the first is taken back before it is written.
+
+    Returns what the receipt says, what stands in redemptions, and the discounts in its list.
+    """
+    first, second = coupons(scene, 2)
+    (redemption,) = at_once(scene.engine, [redeems(scene, first, order_ref="R1")])
+    request = NewReversal(id=make.an_id(), redemption_id=redemption.id, reason="mistake")
+    has_looked, is_back = Event(), Event()
+    looks = desk.lay
+
+    def look_and_wait(*args: Any, **more: Any) -> desk.Desk:
+        table = looks(*args, **more)
+        has_looked.set()
+        is_back.wait(1)
+        return table
+
+    def back(session: Session) -> None:
+        has_looked.wait(10)
+        reverse(session, scene.at.operator_id, request, now=NOON)
+        session.commit()
+        is_back.set()
+
+    patch.setattr(desk, "lay", look_and_wait)
+    outcomes = told(at_once(scene.engine, [redeems(scene, second, order_ref="R1"), back]))
+    assert outcomes == {"won": 2}
+    with transaction(scene.engine) as session:
+        (receipt,) = rows(session, "SELECT * FROM receipt")
+        (standing,) = rows(
+            session, "SELECT sum(discount_minor - reversed_minor)::int AS minor FROM redemption"
+        )
+    applied = [each["discount_minor"] for each in receipt.applied]
+    return receipt.discount_minor, standing.minor, applied
+
+
+def test_a_receipt_forgets_neither_a_redemption_nor_a_reversal(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = one_comes_back_while_another_is_redeemed(scene, monkeypatch)
+
+    assert said == (200, 200, [200])
+
+
+def test_the_race_for_what_a_receipt_says_is_real(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "LOCK_RECEIPTS", "")
+
+    said = one_comes_back_while_another_is_redeemed(scene, monkeypatch)
+
+    assert said == (400, 200, [200, 200])
+
+
 # Issuing.
 
 TWICE = (LimitRule(of=LimitOf.ISSUE, per=LimitPer.CUSTOMER, max_count=2),)
@@ -255,27 +312,57 @@ def test_the_race_for_the_last_coupons_is_real(
         assert count(session, "coupon") == 10
 
 
-def test_an_offer_is_changed_before_its_first_coupon_or_never(scene: Scene) -> None:
+def an_offer_changes_while_its_first_coupon_is_issued(
+    scene: Scene, patch: pytest.MonkeyPatch
+) -> tuple[Any, int, int]:
+    """The issue has read the terms; before it writes the coupon somebody changes them.
+
+    Returns what the change was told, the uses of the coupon, and those of its offer.
+    """
     with transaction(scene.engine) as session:
         offer = make.offer(session, scene.at, scene.campaign)
         batch = make.batch(session, scene.at, offer)
-    terms = make.terms(AmountOff(amount_minor=500))
-    request = NewTerms(id=make.an_id(), offer_id=offer.id, terms=terms)
+    request = NewTerms(id=make.an_id(), offer_id=offer.id, terms=make.terms(uses=5))
+    has_read, is_changed = Event(), Event()
+    reads = offers.terms_of
 
-    def change(session: Session) -> Any:
-        return offers.change_terms(session, scene.at.operator_id, request, now=NOON)
+    def read_and_wait(*args: Any) -> Any:
+        terms = reads(*args)
+        has_read.set()
+        is_changed.wait(1)
+        return terms
 
-    def issue(session: Session) -> Any:
-        return make.coupon(session, scene.at, batch)
+    def change(session: Session) -> None:
+        has_read.wait(10)
+        offers.change_terms(session, scene.at.operator_id, request, now=NOON)
+        session.commit()
+        is_changed.set()
 
-    changed, coupon = at_once(scene.engine, [change, issue])
-
-    (answer,) = at_once(scene.engine, [redeems(scene, coupon)])
-    was_changed = told([changed]) == {"won": 1}
-    assert answer.discount_minor == (500 if was_changed else 200)
+    patch.setattr(offers, "terms_of", read_and_wait)
+    changed, coupon = at_once(
+        scene.engine, [change, lambda session: make.coupon(session, scene.at, batch)]
+    )
     with transaction(scene.engine) as session:
-        told_ = ["offer_created", *["offer_changed"] * was_changed, "offer_frozen"]
-        assert kinds(session, offer.id) == told_
+        (row,) = rows(session, "SELECT (terms->>'uses')::int AS uses FROM offer")
+    return changed, coupon.uses, row.uses
+
+
+def test_an_offer_is_changed_before_its_first_coupon_or_never(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, *uses = an_offer_changes_while_its_first_coupon_is_issued(scene, monkeypatch)
+
+    assert isinstance(changed, OfferFrozen)
+    assert uses == [1, 1]
+
+
+def test_the_race_for_the_terms_is_real(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(issuing, "locked", found)
+
+    changed, *uses = an_offer_changes_while_its_first_coupon_is_issued(scene, monkeypatch)
+
+    assert changed is None
+    assert uses == [1, 5]  # a coupon that is not what its offer says
 
 
 # What everybody numbers, names or moves.
