@@ -4,7 +4,7 @@ A desk is laid once for a batch. What is accepted at it changes the facts for th
 so two requests for one coupon in one batch are judged like two that came an hour apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -235,7 +235,7 @@ def lay(
         by_code={bytes(row.code_hash): row.id for row in rows if row.code_hash},
         stores=stores,
         terminals=terminals,
-        customers=_customers(session, operator_id, rows, terms, is_locked=is_locked),
+        customers=_customers(session, operator_id, rows, is_locked=is_locked),
         receipts=_receipts(session, operator_id, [ask for ask, _ in asks], is_locked=is_locked),
     )
 
@@ -373,12 +373,7 @@ def _on_desk(row: Any, terms: Terms, rules: tuple[LimitRule, ...]) -> OnDesk:
 
 
 def _customers(
-    session: Session,
-    operator_id: UUID,
-    rows: Sequence[Any],
-    terms: Mapping[UUID, Terms],
-    *,
-    is_locked: bool,
+    session: Session, operator_id: UUID, rows: Sequence[Any], *, is_locked: bool
 ) -> dict[UUID, CustomerFacts]:
     customers = {
         row.customer_id: CustomerFacts(
@@ -387,26 +382,12 @@ def _customers(
         for row in rows
         if row.customer_id
     }
-    # Whose coupon is for a first purchase alone: was theirs taken back?
-    asked = {
-        row.customer_id
-        for row in rows
-        if row.customer_id and terms[row.offer_id].conditions.first_purchase_only
-    }
-    newcomers = {each.id for each in customers.values() if not each.has_purchased}
-    connection = session.connection()
-    if is_locked and (newcomers or asked):
+    newcomers = [each.id for each in customers.values() if not each.has_purchased]
+    if is_locked and newcomers:
         # Only they can change by a purchase. Two first purchases at once: one of them is first.
-        for row in connection.exec_driver_sql(
-            _NEWCOMERS, {"operator_id": operator_id, "ids": list(newcomers | asked)}
-        ):
+        for row in bulk.read(session, _NEWCOMERS, {"operator_id": operator_id, "ids": newcomers}):
             if row.first_purchase_at is not None:
                 customers[row.id] = replace(customers[row.id], has_purchased=True)
-    if buyers := [id for id in asked if customers[id].has_purchased]:
-        for row in connection.exec_driver_sql(
-            _TAKEN_BACK, {"operator_id": operator_id, "ids": buyers}
-        ):
-            customers[row.id] = replace(customers[row.id], has_purchased=False)
     return customers
 
 
@@ -487,17 +468,6 @@ _NEWCOMERS = """
     SELECT id, first_purchase_at FROM customer
     WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
     ORDER BY id FOR NO KEY UPDATE
-"""
-# Whose first purchase was reversed whole, with no other redemption that stands.
-_TAKEN_BACK = """
-    SELECT customer.id FROM customer
-    WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s) AND (
-        SELECT bool_and(redemption.reversed_at IS NOT NULL)
-           AND bool_or(redemption.redeemed_at = customer.first_purchase_at)
-        FROM coupon JOIN redemption ON redemption.operator_id = coupon.operator_id
-                                   AND redemption.coupon_id = coupon.id
-        WHERE coupon.operator_id = customer.operator_id AND coupon.customer_id = customer.id
-    )
 """
 # A receipt that nobody has written yet cannot be locked as a row; its number can.
 _LOCK_ORDERS = """
