@@ -4,7 +4,7 @@ A desk is laid once for a batch. What is accepted at it changes the facts for th
 so two requests for one coupon in one batch are judged like two that came an hour apart.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -81,7 +81,6 @@ class Desk:
         self.stores = stores
         self.terminals = terminals
         self.receipts = receipts
-        self.first_buyers: set[UUID] = set()
         self._by_code = by_code
         self._customers = customers
 
@@ -164,9 +163,8 @@ class Desk:
             held_until=None,
         )
         customer = self._customers.get(facts.customer_id) if facts.customer_id else None
-        if customer and not customer.has_purchased:
+        if customer:
             self._customers[customer.id] = replace(customer, has_purchased=True)
-            self.first_buyers.add(customer.id)
         if ask.order_ref and ask.basket:
             self._apply(coupon, ask.order_ref, ask, ask.basket, discount, redemption_id)
 
@@ -235,7 +233,7 @@ def lay(
         by_code={bytes(row.code_hash): row.id for row in rows if row.code_hash},
         stores=stores,
         terminals=terminals,
-        customers=_customers(session, operator_id, rows, is_locked=is_locked),
+        customers=_customers(session, operator_id, rows, terms, is_locked=is_locked),
         receipts=_receipts(session, operator_id, [ask for ask, _ in asks], is_locked=is_locked),
     )
 
@@ -373,21 +371,31 @@ def _on_desk(row: Any, terms: Terms, rules: tuple[LimitRule, ...]) -> OnDesk:
 
 
 def _customers(
-    session: Session, operator_id: UUID, rows: Sequence[Any], *, is_locked: bool
+    session: Session,
+    operator_id: UUID,
+    rows: Sequence[Any],
+    terms: Mapping[UUID, Terms],
+    *,
+    is_locked: bool,
 ) -> dict[UUID, CustomerFacts]:
+    """Return who holds these coupons. Whether they have bought is asked only where it matters."""
     customers = {
-        row.customer_id: CustomerFacts(
-            row.customer_id, frozenset(row.segments), row.first_purchase_at is not None
-        )
+        row.customer_id: CustomerFacts(row.customer_id, frozenset(row.segments), row.has_purchased)
         for row in rows
         if row.customer_id
     }
-    newcomers = [each.id for each in customers.values() if not each.has_purchased]
-    if is_locked and newcomers:
-        # Only they can change by a purchase. Two first purchases at once: one of them is first.
-        for row in bulk.read(session, _NEWCOMERS, {"operator_id": operator_id, "ids": newcomers}):
-            if row.first_purchase_at is not None:
-                customers[row.id] = replace(customers[row.id], has_purchased=True)
+    asked = [
+        row.customer_id
+        for row in rows
+        if row.customer_id and terms[row.offer_id].conditions.first_purchase_only
+    ]
+    if asked:
+        named = {"operator_id": operator_id, "ids": asked}
+        if is_locked:
+            # Two first purchases of one customer at once: one of them is first.
+            bulk.read(session, LOCK_CUSTOMERS, named)
+        for row in bulk.read(session, _BUYERS, named):
+            customers[row.customer_id] = replace(customers[row.customer_id], has_purchased=True)
     return customers
 
 
@@ -445,7 +453,7 @@ _COUPONS = """
            offer.family_id,
            batch.decided AS batch_decided, batch.coupons_stay_valid, batch.needs_claim,
            batch.max_redemptions IS NOT NULL OR batch.budget_minor IS NOT NULL AS batch_is_limited,
-           customer.segments, customer.first_purchase_at
+           customer.segments, customer.has_purchased
     FROM coupon
     JOIN LATERAL (
         SELECT * FROM campaign
@@ -464,10 +472,13 @@ _COUPONS = """
         WHERE operator_id = %(operator_id)s AND id = coupon.customer_id LIMIT 1
     ) AS customer ON true
 """
-_NEWCOMERS = """
-    SELECT id, first_purchase_at FROM customer
-    WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
+LOCK_CUSTOMERS = """
+    SELECT id FROM customer WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
     ORDER BY id FOR NO KEY UPDATE
+"""
+_BUYERS = """
+    SELECT DISTINCT customer_id FROM redemption
+    WHERE operator_id = %(operator_id)s AND customer_id = ANY(%(ids)s) AND reversed_at IS NULL
 """
 # A receipt that nobody has written yet cannot be locked as a row; its number can.
 _LOCK_ORDERS = """

@@ -194,19 +194,15 @@ def create_customers(
             "id": one.id,
             "ref": one.ref,
             "segments": list(one.segments),
-            "first_purchase_at": now if one.has_purchased else None,
+            "has_purchased": one.has_purchased,
             "created_at": now,
         }
         for one in sorted(request.customers, key=lambda one: one.id)
     ]
-    known = {"operator_id", "id", "ref", "segments"}
     bulk.write(session, bulk.Insert(Customer, rows, unless_there=True))
-    bulk.write(
-        session,
-        bulk.Update(Customer, [{name: row[name] for name in row if name in known} for row in rows]),
-    )
-    buyers = [one.id for one in request.customers if one.has_purchased]
-    session.connection().execute(_BUYERS, {"operator_id": operator_id, "ids": buyers, "now": now})
+    for row in rows:
+        del row["created_at"]
+    bulk.write(session, bulk.Update(Customer, rows))
     return CustomersView(id=request.id, count=len(rows))
 
 
@@ -240,7 +236,7 @@ def customers(
             id=row.id,
             ref=row.ref,
             segments=tuple(row.segments),
-            first_purchase_at=row.first_purchase_at,
+            has_purchased=row.has_purchased,
         )
         for row in rows
     ]
@@ -290,9 +286,3 @@ def _store_view(store: Store) -> StoreView:
 
 def _terminal_view(terminal: Terminal) -> TerminalView:
     return TerminalView(id=terminal.id, store_id=terminal.store_id, name=terminal.name)
-
-
-_BUYERS = text("""
-    UPDATE customer SET first_purchase_at = coalesce(first_purchase_at, :now)
-    WHERE operator_id = :operator_id AND id = ANY(:ids)
-""")

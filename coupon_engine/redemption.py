@@ -23,7 +23,6 @@ from coupon_engine.errors import CouponError, CouponRefused, RequestReused, Unkn
 from coupon_engine.tables import (
     Answer,
     Coupon,
-    Customer,
     Hold,
     HoldClaim,
     Receipt,
@@ -392,7 +391,6 @@ class _Writing:
             self._locked.changes(),
             bulk.Update(Coupon, self._coupons()),
             bulk.Insert(Redemption, self._redemptions),
-            bulk.Update(Customer, self._first_buyers()),
             *self._receipts(),
             *self._holds(),
             *events.changes(self._events),
@@ -415,12 +413,6 @@ class _Writing:
                 "held_until": None,
             }
             for id, use_no in sorted(self._use_nos.items())
-        ]
-
-    def _first_buyers(self) -> list[dict[str, Any]]:
-        return [
-            {"operator_id": self._operator_id, "id": id, "first_purchase_at": self._now}
-            for id in sorted(self._table.first_buyers)
         ]
 
     def _receipts(self) -> Iterable[bulk.Change]:

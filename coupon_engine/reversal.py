@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from coupon_engine import desk, events, limits
@@ -67,15 +66,6 @@ def reverse(
     )
     session.add_all([coupon, redemption, reversal])
     session.flush()
-    if is_whole and redemption.customer_id:
-        session.connection().execute(
-            _FIRST_PURCHASE,
-            {
-                "operator_id": operator_id,
-                "customer_id": redemption.customer_id,
-                "redeemed_at": redemption.redeemed_at,
-            },
-        )
     _return_to_receipt(session, redemption, lines, minor, is_whole=is_whole)
     limits.give_back(session, operator_id, redemption.limit_keys, count=int(is_whole), minor=minor)
     _tell(session, reversal, redemption, now)
@@ -174,16 +164,3 @@ def _tell(session: Session, reversal: Reversal, redemption: Redemption, now: dat
             },
         ),
     )
-
-
-# If it was this one, the earliest that still stands is the first purchase now, or there is none.
-_FIRST_PURCHASE = text("""
-    UPDATE customer SET first_purchase_at = (
-        SELECT min(redemption.redeemed_at)
-        FROM coupon JOIN redemption ON redemption.operator_id = coupon.operator_id
-                                   AND redemption.coupon_id = coupon.id
-        WHERE coupon.operator_id = customer.operator_id AND coupon.customer_id = customer.id
-          AND redemption.reversed_at IS NULL
-    )
-    WHERE operator_id = :operator_id AND id = :customer_id AND first_purchase_at = :redeemed_at
-""")

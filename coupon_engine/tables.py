@@ -134,7 +134,7 @@ class Customer(Row, table=True):
     id: UUID = Field(primary_key=True)
     ref: str = _words()
     segments: list[str] = Field(sa_type=ARRAY(Text))  # pyright: ignore[reportArgumentType, reportCallIssue]
-    first_purchase_at: datetime | None = _moment(optional=True, default=None)
+    has_purchased: bool  # before we knew them, as the operator says; the record knows the rest
     created_at: datetime = _moment()
 
 
@@ -315,6 +315,13 @@ class Redemption(Row, table=True):
         CheckConstraint("discount_minor > 0", "discount"),
         Index("ix_redemption_campaign", "operator_id", "campaign_id", "redeemed_at"),
         Index("ix_redemption_store", "operator_id", "store_id", "redeemed_at"),
+        Index(
+            "ix_redemption_customer",
+            "operator_id",
+            "customer_id",
+            "redeemed_at",
+            postgresql_where=text("customer_id IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

@@ -136,7 +136,7 @@ class CustomerView(Wire):
     id: UUID
     ref: str
     segments: tuple[str, ...]
-    first_purchase_at: Moment | None
+    has_purchased: bool
 
 
 class NewCampaign(Ask):

@@ -178,7 +178,6 @@ def test_the_race_for_a_customers_limit_is_real(
     make_every_row(scene, mine.pop())
     meet_after(monkeypatch, limits, "locked")
     monkeypatch.setattr(limits, "LOCK", "")
-    monkeypatch.setattr(desk, "_NEWCOMERS", unlocked(desk._NEWCOMERS))
 
     outcomes = all_redeem(scene, mine)
 
@@ -216,7 +215,7 @@ def test_the_race_for_the_first_purchase_is_real(
     first_only = Conditions(first_purchase_only=True)
     mine = coupons(scene, MANY, of_one_customer=True, conditions=first_only)
     meet_after(monkeypatch, desk, "lay")
-    monkeypatch.setattr(desk, "_NEWCOMERS", unlocked(desk._NEWCOMERS))
+    monkeypatch.setattr(desk, "LOCK_CUSTOMERS", unlocked(desk.LOCK_CUSTOMERS))
 
     outcomes = all_redeem(scene, mine)
 

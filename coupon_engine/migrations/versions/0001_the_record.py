@@ -120,7 +120,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
         sa.Column("segments", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("first_purchase_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("has_purchased", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["operator_id"], ["operator.id"], name=op.f("fk_customer_operator_id_operator")
@@ -438,6 +438,13 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
+        "ix_redemption_customer",
+        "redemption",
+        ["operator_id", "customer_id", "redeemed_at"],
+        unique=False,
+        postgresql_where=sa.text("customer_id IS NOT NULL"),
+    )
+    op.create_index(
         "ix_redemption_store",
         "redemption",
         ["operator_id", "store_id", "redeemed_at"],
@@ -489,6 +496,11 @@ def downgrade() -> None:
     op.drop_table("reversal")
     op.drop_table("hold_claim")
     op.drop_index("ix_redemption_store", table_name="redemption")
+    op.drop_index(
+        "ix_redemption_customer",
+        table_name="redemption",
+        postgresql_where=sa.text("customer_id IS NOT NULL"),
+    )
     op.drop_index("ix_redemption_campaign", table_name="redemption")
     op.drop_table("redemption")
     op.drop_table("hold")
