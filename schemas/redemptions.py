@@ -17,30 +17,39 @@ Code = Annotated[str, StringConstraints(min_length=1, max_length=4_096, strip_wh
 Challenge = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}$")]
 
 
-class AtCounter(Wire):
+class OneBasket(Wire):
+    """What is being paid for; coupons that name the same receipt share it."""
+
+    basket: Basket | None = None
+    order_ref: Ref | None = Field(
+        default=None, description="The receipt: coupons with one receipt share one basket."
+    )
+
+    @model_validator(mode="after")
+    def _receipt_has_a_basket(self) -> Self:
+        if self.order_ref and self.basket is None:
+            raise ValueError("coupons can share a receipt only if each comes with its basket")
+        return self
+
+
+class AtCounter(OneBasket):
     """What a counter tells: the code it read, where it stands, what is in the basket."""
 
     code: Code = Field(description="The text of the QR code, the coupon's JWT, or its short code.")
     store_id: UUID
     terminal_id: UUID | None = None
     cashier: Name | None = None
-    basket: Basket | None = None
-    order_ref: Ref | None = Field(
-        default=None, description="The receipt: coupons with one receipt share one basket."
-    )
     challenge: Challenge | None = None
     spend_minor: Minor | None = Field(
         default=None, description="At most so much; for a gift balance that is spent in part."
     )
 
 
-class NewValidation(Wire):
+class NewValidation(OneBasket):
     """Would these coupons work on this basket, in their stacking order?"""
 
     codes: tuple[Code, ...] = Field(min_length=1, max_length=20)
     store_id: UUID
-    basket: Basket | None = None
-    order_ref: Ref | None = None
     challenge: Challenge | None = None
     spend_minor: Minor | None = None
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 from sqlmodel import Session
 
 from coupon_engine import batches, campaigns, coupons
@@ -490,14 +491,12 @@ def test_a_group_is_free_again_when_its_coupon_is_taken_back(session: Session) -
     assert redeemed(session, at, rival, order_ref="R1").discount_minor == 200
 
 
-def test_coupons_without_a_basket_do_not_slip_past_the_receipt(session: Session) -> None:
+def test_a_coupon_without_a_basket_cannot_claim_a_receipt(session: Session) -> None:
     at = make.shop(session)
-    one, rival = exclusive(session, at, "spring", "spring")
-    redeemed(session, at, one, order_ref="R1")
+    coupon = make.coupon(session, at)
 
-    refusal = refused(session, at, rival, order_ref="R1", basket=None)
-
-    assert Why.NOT_COMBINABLE in [reason.code for reason in refusal.reasons]
+    with pytest.raises(ValidationError, match="each comes with its basket"):
+        make.request(at, coupon, order_ref="R1", basket=None)
 
 
 def test_a_coupon_that_comes_too_late_in_the_stacking_order_is_refused(session: Session) -> None:
