@@ -27,6 +27,10 @@ THREADS = 4
 MOST_BUSY = 2
 
 
+class WorkBroke(Exception):
+    """The work gave a wrong number of answers, or died of what no asker may be handed."""
+
+
 class Batches(Generic[Key, Ask, Answer]):
     """Gathers asks by key and has them worked on together; lives in one event loop.
 
@@ -89,15 +93,25 @@ class Batches(Generic[Key, Ask, Answer]):
         done.add_done_callback(partial(self._deliver, loop, key))
 
     def _work_on_next(self, key: Key) -> list[tuple[asyncio.Future[Answer], Answer | Exception]]:
-        """Take what has gathered until now. Runs in a thread, the only one that takes of a key."""
+        """Take what has gathered until now. Runs in a thread, the only one that takes of a key.
+
+        It never raises: whoever was taken is told something, or would wait for ever.
+        """
         waiting = self._waiting[key]
         taken = [waiting.popleft() for _ in range(min(len(waiting), self._most_together))]
-        answers = self._answers(key, [ask for ask, _ in taken])
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = self._answers(key, [ask for ask, _ in taken])
+        except BaseException as error:
+            answers = [_bearable(error)] * len(taken)
         return [(future, answer) for (_, future), answer in zip(taken, answers, strict=True)]
 
     def _answers(self, key: Key, asks: Sequence[Ask]) -> Sequence[Answer | Exception]:
         try:
-            return self._work(key, asks)
+            answers = self._work(key, asks)
+            if len(answers) != len(asks):
+                raise WorkBroke(f"{len(answers)} answers to {len(asks)} asks")
+            return answers
         except Exception as error:
             if len(asks) == 1 or isinstance(error, self._everybodys):
                 return [error] * len(asks)
@@ -130,9 +144,18 @@ class Batches(Generic[Key, Ask, Answer]):
             if future.done():  # nobody listens any more
                 continue
             if isinstance(answer, Exception):
-                future.set_exception(answer)
+                future.set_exception(_bearable(answer))
             else:
                 future.set_result(answer)
         self._count -= len(delivered)
         if not self._count:
             self._idle.set()
+
+
+def _bearable(error: BaseException) -> Exception:
+    """Return what a waiter can be told: no SystemExit, and no StopIteration in a future."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    broke = WorkBroke(type(error).__name__)
+    broke.__cause__ = error
+    return broke

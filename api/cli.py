@@ -1,9 +1,11 @@
 """What a person does at the server's own terminal: engine verbs, without HTTP between."""
 
+import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from socket import AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, getaddrinfo, socket
 from typing import Annotated
 from uuid import UUID
 
@@ -17,7 +19,7 @@ from sqlmodel import Session
 
 from api import logs
 from api.deps import wall_clock
-from api.opening import opened
+from api.opening import CannotOpen, opened
 from coupon_engine import (
     campaigns,
     coupons,
@@ -51,7 +53,7 @@ from schemas.redemptions import Acceptance, NewRedemption, NewReversal, NewValid
 
 cli = typer.Typer(
     name="counterfoil",
-    help="Mobile coupons that are spent once, work offline, and tell what they brought.",
+    help="Mobile coupons that are spent once, traced, and honestly counted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -99,7 +101,7 @@ def main() -> None:
         for each in error.errors(include_url=False, include_input=False):
             err.print(f"{'.'.join(map(str, each['loc']))}: {each['msg']}", markup=False)
         raise SystemExit(2) from None
-    except (SettingsRefused, EmbeddedFailed) as error:
+    except (SettingsRefused, EmbeddedFailed, CannotOpen, OSError) as error:
         err.print(str(error), markup=False)
         raise SystemExit(2) from None
 
@@ -112,12 +114,18 @@ def serve(
 ) -> None:
     """Serve the API. What is left out is taken from COUNTERFOIL_HOST, _PORT and _WORKERS."""
     settings = read_settings()
+    where = host or settings.host, port or settings.port
+    _assert_free(*where)
+    # What is wrong with the record is told here in a sentence, not by each worker in a hundred.
+    with opened(settings):
+        key_passphrase(settings)
+        short_code_secret(settings)
     logs.start(settings)
     uvicorn.run(
         "api.main:from_environment",
         factory=True,
-        host=host or settings.host,
-        port=port or settings.port,
+        host=where[0],
+        port=where[1],
         workers=workers or settings.workers,
         access_log=False,
         log_config=None,
@@ -126,11 +134,30 @@ def serve(
     )
 
 
+def _assert_free(host: str, port: int) -> None:
+    """Refuse an address where nobody can listen.
+
+    Raises:
+        CannotOpen: Somebody listens there already, or the address is none of this machine's.
+    """
+    try:
+        for family, kind, protocol, _, address in getaddrinfo(
+            host, port, type=SOCK_STREAM, flags=AI_PASSIVE
+        ):
+            with socket(family, kind, protocol) as trial:
+                if sys.platform != "win32":  # where the option would let two listen at one address
+                    trial.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+                trial.bind(address)
+    except OSError as error:
+        raise CannotOpen(f"Cannot listen at {host}, port {port}: {error.strerror}.") from error
+
+
 @cli.command()
 def migrate() -> None:
     """Bring the database to its newest shape."""
     with opened(read_settings()):  # which does just that
-        out.print("The database has its newest shape.")
+        pass
+    out.print("The database has its newest shape.")
 
 
 @operator_cli.command("create")
@@ -149,7 +176,7 @@ def create_operator(slug: str, name: str) -> None:
 @operator_cli.command("new-key")
 def new_api_key(slug: str, name: Annotated[str, typer.Argument(help="What it is for.")]) -> None:
     """Make one more API key, and print it: this once and never again."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         key = operators.create_api_key(at.session, at.operator_id, name, now=at.now)
     _show_once(key)
 
@@ -159,7 +186,7 @@ def revoke_api_key(
     slug: str, id: Annotated[str, typer.Argument(help="The eight letters after cfk_.")]
 ) -> None:
     """Close a way in. Servers that know the key forget it within seconds."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         operators.revoke_api_key(at.session, at.operator_id, id, now=at.now)
     out.print(f"{id} opens nothing any more.")
 
@@ -167,13 +194,12 @@ def revoke_api_key(
 @key_cli.command("publish")
 def publish(slug: Slug) -> None:
     """Make a signing key and let the world know it."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewKey(id=at.new_id())
-        show(
-            signing_keys.publish(
-                at.session, at.operator_id, request, passphrase=at.passphrase, now=at.now
-            )
+        key = signing_keys.publish(
+            at.session, at.operator_id, request, passphrase=at.passphrase, now=at.now
         )
+    show(key)
 
 
 @key_cli.command("use")
@@ -202,7 +228,7 @@ def retire(key: Key, slug: Slug, reason: Reason = "by hand") -> None:
 @key_cli.command("list")
 def list_keys(slug: Slug) -> None:
     """Show all keys."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         keys = signing_keys.key_views(at.session, at.operator_id)
     listed(
         ("letter", "state", "kid", "published", "used from", "until"),
@@ -220,30 +246,28 @@ def issue(
     customer: Annotated[UUID | None, typer.Option(help="Whose it is.")] = None,
 ) -> None:
     """Issue one coupon of a batch."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewCoupon(id=at.new_id(), batch_id=batch_id, customer_id=customer)
-        show(
-            issuing.issue(
-                at.session, at.operator_id, request, code_secret=at.code_secret, now=at.now
-            )
+        coupon = issuing.issue(
+            at.session, at.operator_id, request, code_secret=at.code_secret, now=at.now
         )
+    show(coupon)
 
 
 @coupon_cli.command("show")
 def show_coupon(coupon_id: UUID, slug: Slug) -> None:
     """Show a coupon as it stands."""
-    with desk(slug) as at:
-        show(
-            coupons.coupon_view(
-                at.session, at.operator_id, coupon_id, code_secret=at.code_secret, now=at.now
-            )
+    with seat(slug) as at:
+        coupon = coupons.coupon_view(
+            at.session, at.operator_id, coupon_id, code_secret=at.code_secret, now=at.now
         )
+    show(coupon)
 
 
 @coupon_cli.command("story")
 def story(coupon_id: UUID, slug: Slug) -> None:
     """Tell everything that happened to a coupon."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         told = coupons.story(
             at.session, at.operator_id, coupon_id, code_secret=at.code_secret, now=at.now
         )
@@ -254,13 +278,12 @@ def story(coupon_id: UUID, slug: Slug) -> None:
 @coupon_cli.command("revoke")
 def revoke(coupon_id: UUID, slug: Slug, reason: Reason) -> None:
     """Withdraw a coupon for good."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewRevocation(id=at.new_id(), coupon_id=coupon_id, reason=reason)
-        show(
-            coupons.revoke(
-                at.session, at.operator_id, request, code_secret=at.code_secret, now=at.now
-            )
+        coupon = coupons.revoke(
+            at.session, at.operator_id, request, code_secret=at.code_secret, now=at.now
         )
+    show(coupon)
 
 
 @cli.command()
@@ -268,7 +291,7 @@ def validate(
     code: Code, slug: Slug, store: Store, total: Total = None, currency: Currency = "EUR"
 ) -> None:
     """Would this coupon work? Changes nothing."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewValidation(codes=(code,), store_id=store, basket=_basket(total, currency))
         seen = validating.validate(at.session, at.operator_id, request, [at.read(code)], now=at.now)
     (verdict,) = seen.verdicts
@@ -282,20 +305,22 @@ def redeem(
     code: Code, slug: Slug, store: Store, total: Total = None, currency: Currency = "EUR"
 ) -> None:
     """Spend a coupon."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewRedemption(
             id=at.new_id(), code=code, store_id=store, basket=_basket(total, currency)
         )
         presented = Presented(request, at.read(code))
-        show(redemption.redeem(at.session, at.operator_id, presented, now=at.now))
+        redeemed = redemption.redeem(at.session, at.operator_id, presented, now=at.now)
+    show(redeemed)
 
 
 @cli.command()
 def reverse(redemption_id: UUID, slug: Slug, reason: Reason) -> None:
     """Take a whole redemption back."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewReversal(id=at.new_id(), redemption_id=redemption_id, reason=reason)
-        show(reversal.reverse(at.session, at.operator_id, request, now=at.now))
+        reversed_ = reversal.reverse(at.session, at.operator_id, request, now=at.now)
+    show(reversed_)
 
 
 @campaign_cli.command("pause")
@@ -329,7 +354,7 @@ def end(
 @cli.command()
 def report(slug: Slug) -> None:
     """Count what is in the record about each campaign."""
-    with desk(slug) as at:
+    with seat(slug) as at:
         seen = reports.report(at.session, at.operator_id, now=at.now)
     listed(
         ("campaign", "issued", "redeemed", "reversed", "rate", "discount"),
@@ -348,7 +373,7 @@ def report(slug: Slug) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class Seat:
     """Where somebody of one operator sits: one transaction at one moment."""
 
     session: Session
@@ -373,10 +398,10 @@ class Desk:
 
 
 @contextmanager
-def desk(slug: str) -> Generator[Desk]:
+def seat(slug: str) -> Generator[Seat]:
     settings = read_settings()
     with opened(settings) as engine, transaction(engine) as session:
-        yield Desk(
+        yield Seat(
             session=session,
             operator_id=operators.operator_named(session, slug).id,
             now=wall_clock(),
@@ -394,7 +419,7 @@ def _show_once(key: ApiKeyView) -> None:
 def _decide_key(
     which: str, move: KeyMove, slug: str, reason: str, *, is_urgent: bool = False
 ) -> None:
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewKeyMove(
             id=at.new_id(),
             kid=_kid(at, which),
@@ -402,10 +427,11 @@ def _decide_key(
             reason=reason,
             is_urgent=is_urgent,
         )
-        show(signing_keys.decide_key(at.session, at.operator_id, request, now=at.now))
+        key = signing_keys.decide_key(at.session, at.operator_id, request, now=at.now)
+    show(key)
 
 
-def _kid(at: Desk, which: str) -> str:
+def _kid(at: Seat, which: str) -> str:
     """Return the id of the living key with this letter; what is no letter is an id already."""
     keys = signing_keys.key_views(at.session, at.operator_id)
     living = {key.letter: key.kid for key in keys if key.state is not KeyState.RETIRED}
@@ -416,11 +442,12 @@ def _move(
     campaign_id: UUID, move: Move, slug: str, reason: str, *, redeeming_too: bool = False
 ) -> None:
     stops = Stops.ISSUING_AND_REDEEMING if redeeming_too else Stops.ISSUING
-    with desk(slug) as at:
+    with seat(slug) as at:
         request = NewMove(
             id=at.new_id(), campaign_id=campaign_id, move=move, reason=reason, stops=stops
         )
-        show(campaigns.decide(at.session, at.operator_id, request, now=at.now))
+        campaign = campaigns.decide(at.session, at.operator_id, request, now=at.now)
+    show(campaign)
 
 
 def _basket(total_minor: int | None, currency: str) -> Basket | None:

@@ -3,15 +3,18 @@
 Only this file reads the clock.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, cast
 from uuid import UUID
 
+from anyio import CapacityLimiter
 from fastapi import Depends, HTTPException, Query, Request, status
-from fastapi.concurrency import run_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic import Field
 from sqlalchemy import Engine
 from sqlmodel import Session
@@ -19,6 +22,7 @@ from sqlmodel import Session
 from api.batch import Batches
 from api.kept import Kept
 from coupon_engine.database import transaction
+from coupon_engine.errors import Busy
 from coupon_engine.redemption import Presented
 from coupon_engine.validation.issuer_keys import KeyRing
 from coupon_engine.validation.showing import Shown, shown
@@ -26,6 +30,8 @@ from schemas.base import Wire
 from schemas.refusals import Why
 
 tick = time.monotonic
+
+LONGEST_WAIT_SECONDS = 5.0
 
 
 def wall_clock() -> datetime:
@@ -40,6 +46,8 @@ class Door:
     looking: Engine  # the same connections, in read-only transactions that see one moment
     counters: Engine  # connections for redemptions alone
     spare: Engine  # for health and the outbox, which no flood of requests may stop
+    seats: asyncio.Semaphore  # as many as `engine` keeps connections
+    pulse: CapacityLimiter  # threads of health's own
     issuer_url: str
     code_secret: bytes
     passphrase: bytes
@@ -91,14 +99,25 @@ def door_of(request: Request) -> Door:
     return cast("Door", request.app.state.door)
 
 
-def in_transaction(request: Request) -> Iterator[Session]:
-    with transaction(door_of(request).engine) as session:
-        yield session
+@asynccontextmanager
+async def _seated(door: Door) -> AsyncGenerator[None]:
+    """Wait for a seat before any thread is taken.
 
+    If requests waited in threads, for a connection or for each other's rows, the one that holds
+    what they wait for would find no thread to finish in.
 
-def for_looking(request: Request) -> Iterator[Session]:
-    with Session(door_of(request).looking, autoflush=False) as session:
-        yield session
+    Raises:
+        Busy: Nobody got up. Nothing was done.
+    """
+    try:
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            await door.seats.acquire()
+    except TimeoutError:
+        raise Busy from None
+    try:
+        yield
+    finally:
+        door.seats.release()
 
 
 async def read_now(request: Request) -> datetime:
@@ -130,6 +149,32 @@ async def whose_key(request: Request) -> UUID:
 
 
 OperatorId = Annotated[UUID, Depends(whose_key)]
+
+
+async def in_transaction(request: Request, _: OperatorId) -> AsyncIterator[Session]:
+    """Begin for somebody who has a key: a stranger takes no seat."""
+    door = door_of(request)
+    async with _seated(door), contextmanager_in_threadpool(transaction(door.engine)) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _looking(door: Door) -> AsyncGenerator[Session]:
+    session = Session(door.looking, autoflush=False)
+    async with _seated(door), contextmanager_in_threadpool(session):
+        yield session
+
+
+async def for_looking(request: Request, _: OperatorId) -> AsyncIterator[Session]:
+    async with _looking(door_of(request)) as session:
+        yield session
+
+
+async def for_anybody(request: Request) -> AsyncIterator[Session]:
+    async with _looking(door_of(request)) as session:
+        yield session
+
+
 Now = Annotated[datetime, Depends(read_now)]
 CodeSecret = Annotated[bytes, Depends(code_secret_of)]
 Passphrase = Annotated[bytes, Depends(passphrase_of)]
@@ -137,6 +182,7 @@ Passphrase = Annotated[bytes, Depends(passphrase_of)]
 # scope="function": commit before the answer leaves, so that 201 never means "maybe".
 Transaction = Annotated[Session, Depends(in_transaction, scope="function")]
 Looking = Annotated[Session, Depends(for_looking, scope="function")]
+OpenLooking = Annotated[Session, Depends(for_anybody, scope="function")]
 
 Paging = Annotated[Page, Query()]
 

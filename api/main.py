@@ -1,14 +1,16 @@
 """The HTTP door, put together and opened."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
-from sqlalchemy import Engine
+from sqlalchemy import Engine, QueuePool
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlmodel import Session
@@ -90,7 +92,7 @@ def app(
 
     made = FastAPI(
         title="Counterfoil",
-        summary="Mobile coupons that are spent once, work offline, and tell what they brought.",
+        summary="Mobile coupons that are spent once, traced, and honestly counted.",
         version="1",
         docs_url=None,
         redoc_url=None,
@@ -133,6 +135,7 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
                 session, operator_id, issuer_url=settings.issuer_url, passphrase=passphrase
             )
 
+    assert isinstance(engine.pool, QueuePool)
     return Door(
         engine=engine,
         looking=engine.execution_options(
@@ -140,6 +143,8 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         ),
         counters=counters,
         spare=open_engine(url, pool=2, overflow=0),
+        seats=asyncio.Semaphore(engine.pool.size()),
+        pulse=CapacityLimiter(1),
         issuer_url=settings.issuer_url,
         code_secret=short_code_secret(settings).encode(),
         passphrase=passphrase,

@@ -177,6 +177,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = cast("Sequence[Mapping[str, Any]]", cast("RequestValidationError", error).errors())
     if any(each["loc"] == ("body",) for each in found) and not _says_json(request):
         return answer(at_the_door(415))
+    if any(each["type"] == "json_invalid" for each in found):
+        return answer(at_the_door(400))
     places = tuple(Place(at=_path(each["loc"]), says=_says(each)) for each in found[:MOST_PLACES])
     detail = "; ".join(f"{place.at}: {place.says}" for place in places[:3])
     return answer(at_the_door(422, detail, places=places))
@@ -225,9 +227,22 @@ def can_fail_with(*kinds: type[CouponError]) -> dict[int | str, dict[str, Any]]:
     for kind in (*kinds, errors.Busy):
         codes = list(Why) if kind is CouponRefused else [kind.code]
         by_status.setdefault(STATUS_OF[kind], []).extend(codes)
-    for status in (401, 413, 415, 422, 503):
-        by_status.setdefault(status, []).append(AT_THE_DOOR[status][0])
-    return {status: _documented(codes) for status, codes in sorted(by_status.items())}
+    return _documents(by_status, (400, 401, 413, 415, 422, 500, 503))
+
+
+def can_break(*kinds: type[CouponError]) -> dict[int | str, dict[str, Any]]:
+    """Document the codes of an endpoint that takes no key and nothing else."""
+    by_status = {STATUS_OF[kind]: [kind.code] for kind in kinds}
+    return _documents(by_status, (500, 503) if kinds else (500,))
+
+
+def _documents(
+    by_status: Mapping[int, list[str]], at_the_door: Iterable[int]
+) -> dict[int | str, dict[str, Any]]:
+    found = {**by_status}
+    for status in at_the_door:
+        found[status] = [*found.get(status, ()), AT_THE_DOOR[status][0]]
+    return {status: _documented(codes) for status, codes in sorted(found.items())}
 
 
 def examples() -> dict[str, Any]:

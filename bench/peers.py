@@ -2,7 +2,8 @@
 
 A peer reads no code, verifies no signature, judges nothing and answers nobody. It makes the rows
 that one redemption of ours makes, with the same documents in them, in one statement that commits
-by itself and is prepared; there is no shorter way to write them one by one.
+by itself and is prepared; there is no shorter way to write them one by one. Its messages are due
+in a year, so that the door, which sends ours meanwhile, does not spend its time on them.
 """
 
 import importlib.util
@@ -161,7 +162,7 @@ WITH redeemed AS MATERIALIZED (
     FROM redeemed, bench_like
 ), sent AS (
     INSERT INTO outbox (operator_id, id, kind, body, due_at)
-    SELECT operator_id, event_id, 'coupon_redeemed', message::jsonb, now()
+    SELECT operator_id, event_id, 'coupon_redeemed', message::jsonb, now() + '1 year'
     FROM redeemed, bench_like
 )
 UPDATE limit_row SET used_count = limit_row.used_count + many,
@@ -195,6 +196,11 @@ WITH issued AS MATERIALIZED (
     SELECT bench_like.*, uuidv7() AS id, uuidv7() AS event_id, uuidv7() AS request_id,
            nextval('bench_place') AS place
     FROM bench_like
+), locked AS MATERIALIZED (
+    SELECT limit_row.operator_id, limit_row.key
+    FROM limit_row JOIN issued ON limit_row.operator_id = issued.operator_id
+    WHERE key IN ('7/' || batch_id || '/issue', '9/' || issued.campaign_id || '/issue')
+    ORDER BY key FOR NO KEY UPDATE OF limit_row
 ), answered AS (
     INSERT INTO answer (operator_id, id, verb, fingerprint, is_refusal, body, at)
     SELECT operator_id, request_id, 'issue', fingerprint, false, body, now()
@@ -211,9 +217,8 @@ WITH issued AS MATERIALIZED (
     FROM issued
 ), sent AS (
     INSERT INTO outbox (operator_id, id, kind, body, due_at)
-    SELECT operator_id, event_id, 'coupon_issued', message::jsonb, now() FROM issued
+    SELECT operator_id, event_id, 'coupon_issued', message::jsonb, now() + '1 year' FROM issued
 )
-UPDATE limit_row SET used_count = used_count + 1 FROM issued
-WHERE limit_row.operator_id = issued.operator_id
-  AND key IN ('7/' || batch_id || '/issue', '9/' || issued.campaign_id || '/issue');
+UPDATE limit_row SET used_count = used_count + 1 FROM locked
+WHERE limit_row.operator_id = locked.operator_id AND limit_row.key = locked.key;
 """

@@ -85,7 +85,8 @@ def decide(session: Session, operator_id: UUID, request: NewMove, *, now: dateti
     if target is None:
         raise MoveNotAllowed(state=decided, move=request.move, allowed=sorted(MOVES[decided]))
     campaign.decided = target
-    campaign.stops = request.stops if target in (S.PAUSED, S.ENDED) else None
+    if target is not S.ARCHIVED:
+        campaign.stops = request.stops if target in (S.PAUSED, S.ENDED) else None
     session.add(campaign)
     data = {"move": request.move, "reason": request.reason, "stops": campaign.stops}
     _tell(session, "campaign_decided", campaign, now, {"from": decided, "to": target, **data})

@@ -261,10 +261,10 @@ def view(session: Session, coupon: Coupon, *, code_secret: bytes, now: datetime)
 
 def state_of(coupon: Coupon, batch: Batch, now: datetime) -> CouponState:
     """Return what the record and the hour make of a coupon; the first that fits."""
-    if coupon.revoked_at or (batch.decided == "revoked" and not batch.coupons_stay_valid):
-        return CouponState.REVOKED
     if is_used_up(coupon):
         return CouponState.REDEEMED
+    if coupon.revoked_at or (batch.decided == "revoked" and not batch.coupons_stay_valid):
+        return CouponState.REVOKED
     if now >= coupon.valid_until:
         return CouponState.EXPIRED
     if coupon.held_until and now < coupon.held_until:

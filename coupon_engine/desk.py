@@ -260,8 +260,9 @@ def left_of(coupon: OnDesk) -> tuple[int, int | None]:
 
 
 def basket_hash(basket: Basket) -> str:
-    """Return what tells one basket from another."""
-    return sha256(basket.model_dump_json().encode()).hexdigest()
+    """Return what tells one basket from another: its lines, or its total where it has none."""
+    told = basket.model_copy(update={"total_minor": None}) if basket.lines else basket
+    return sha256(told.model_dump_json().encode()).hexdigest()
 
 
 def applied_as_json(applied: Iterable[Applied]) -> list[dict[str, Any]]:
@@ -364,7 +365,7 @@ def _on_desk(row: Any, terms: Terms, rules: tuple[LimitRule, ...]) -> OnDesk:
         zone=row.zone,
         is_live=row.decided in _LIVE,
         stops=Stops(row.stops) if row.stops and row.decided == CampaignState.PAUSED else None,
-        has_ended_for_good=row.decided == CampaignState.ENDED and stops_redeeming,
+        has_ended_for_good=row.decided in _OVER and stops_redeeming,
         is_batch_revoked=row.batch_decided == "revoked" and not row.coupons_stay_valid,
     )
     return OnDesk(row, facts, campaign, terms, rules)
@@ -427,7 +428,9 @@ def _receipts(
     }
 
 
-_LIVE = {CampaignState.APPROVED, CampaignState.PAUSED, CampaignState.ENDED}
+# An archived draft never had a coupon; any other archived campaign goes on as it ended.
+_OVER = {CampaignState.ENDED, CampaignState.ARCHIVED}
+_LIVE = {CampaignState.APPROVED, CampaignState.PAUSED, *_OVER}
 
 _PLACES = """
     SELECT store.id, store.zone, terminal.id AS terminal_id

@@ -26,7 +26,8 @@ def hold(
 ) -> HoldView:
     """Keep a coupon, and what it takes of every limit, for one counter for a while.
 
-    Redeem with `hold_id` before it lapses. Until then nobody else can use the coupon.
+    Redeem with `hold_id` before it lapses. Until then nobody else can use the coupon or its share
+    of the limits; hours, places and pauses are judged when it is redeemed.
 
     Raises:
         CouponRefused: The coupon would not work now.
@@ -47,7 +48,8 @@ def hold(
             refusal(reasons, currency=campaign.currency, zone=campaign.zone, now=now)
         )
 
-    expires_at = now + timedelta(seconds=request.lasts_seconds)
+    # No promise outlives the coupon.
+    expires_at = min(now + timedelta(seconds=request.lasts_seconds), coupon.facts.valid_until)
     row = Hold(
         operator_id=operator_id,
         id=request.id,

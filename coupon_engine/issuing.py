@@ -3,7 +3,7 @@
 No token is signed here. A token is made from the coupon's row whenever a phone asks for it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -187,6 +187,7 @@ def _source(session: Session, operator_id: UUID, batch_id: UUID, *, now: datetim
         raise NotIssuing(batch_state=batch.decided)
     terms = offers.terms_of(session, operator_id, [offer.id])[offer.id]
     valid_from, valid_until = validity(terms.validity, now, campaign.zone)
+    valid_from = max(valid_from, campaign.starts_at.replace(microsecond=0))
     if valid_from >= valid_until:
         raise NotIssuing(why="the coupon would be over before it begins")
     offers.freeze(session, offer, now=now)
@@ -265,13 +266,7 @@ def _take(session: Session, source: _Source, many: int, *, now: datetime) -> int
     batch, campaign = source.batch, source.campaign
     of_batch = limits.of_batch(batch.id, campaign.id, LimitOf.ISSUE)
     of_campaign = limits.of_campaign(campaign.id, LimitOf.ISSUE)
-    rules = [rule for rule in _rules(source) if rule[1].per is LimitPer.ALL]
-    shared = [
-        each
-        for place, rule, owner_id in rules
-        for each in _ceilings(source, place, rule, owner_id, None, now=now)
-    ]
-    own = [of_batch, of_campaign, *shared]
+    own = [of_batch, of_campaign, *_ceilings(source, None, now=now)]
     rows = limits.locked(session, batch.operator_id, own, now=now)
     for each, facts in zip(own, rows.facts(own), strict=True):
         left = facts.max_count - facts.used_count
@@ -286,58 +281,52 @@ def _take(session: Session, source: _Source, many: int, *, now: datetime) -> int
 def _count_customers(
     session: Session, source: _Source, customer_ids: Sequence[UUID], *, now: datetime
 ) -> None:
-    """Let this issue count against each customer's own ceiling."""
-    for place, rule, owner_id in _rules(source):
-        if rule.per is not LimitPer.CUSTOMER:
-            continue
-        keys = [
-            ceiling.key
-            for customer_id in customer_ids
-            for ceiling in _ceilings(source, place, rule, owner_id, customer_id, now=now)
-        ]
-        counted = session.connection().execute(
-            _COUNT_ONE_MORE,
-            {
-                "operator_id": source.batch.operator_id,
-                "campaign_id": source.campaign.id,
-                "keys": keys,
-                "max_count": rule.max_count,
-            },
-        )
-        if counted.rowcount < len(keys):
-            raise ClaimLimitReached(rule=f"{place}.limits", max_count=rule.max_count)
-
-
-def _rules(source: _Source) -> Iterator[tuple[str, LimitRule, UUID]]:
-    for rule in source.campaign.limits:
-        parsed = LimitRule.model_validate(rule)
-        if parsed.of is LimitOf.ISSUE:
-            yield "campaign", parsed, source.campaign.id
-    for rule in source.terms.limits:
-        if rule.of is LimitOf.ISSUE:
-            yield "offer", rule, source.offer.family_id
-
-
-def _ceilings(
-    source: _Source,
-    place: str,
-    rule: LimitRule,
-    owner_id: UUID,
-    customer_id: UUID | None,
-    *,
-    now: datetime,
-) -> list[limits.Ceiling]:
-    return limits.of_rules(
-        [rule],
-        LimitOf.ISSUE,
-        place=place,
-        owner_id=owner_id,
-        campaign_id=source.campaign.id,
-        store_id=None,
-        customer_id=customer_id,
-        zone=source.campaign.zone,
-        now=now,
+    """Let this issue count against each customer's own ceilings, all of them in key order."""
+    ceilings = {
+        ceiling.key: ceiling
+        for customer_id in customer_ids
+        for ceiling in _ceilings(source, customer_id, now=now)
+        if ceiling.per is LimitPer.CUSTOMER
+    }
+    if not ceilings:
+        return
+    counted = session.connection().execute(
+        _COUNT_ONE_MORE,
+        {
+            "operator_id": source.batch.operator_id,
+            "campaign_id": source.campaign.id,
+            "keys": list(ceilings),
+            "most": [ceiling.max_count for ceiling in ceilings.values()],
+        },
     )
+    within = {row.key for row in counted}
+    for key, ceiling in ceilings.items():
+        if key not in within:
+            raise ClaimLimitReached(rule=ceiling.rule, max_count=ceiling.max_count)
+
+
+def _ceilings(source: _Source, customer_id: UUID | None, *, now: datetime) -> list[limits.Ceiling]:
+    """Return the rules' ceilings on issuing to this customer; to nobody, those of all together."""
+    campaign, offer = source.campaign, source.offer
+    campaign_rules = [LimitRule.model_validate(rule) for rule in campaign.limits]
+    return [
+        ceiling
+        for place, rules, owner_id in (
+            ("campaign", campaign_rules, campaign.id),
+            ("offer", source.terms.limits, offer.family_id),
+        )
+        for ceiling in limits.of_rules(
+            rules,
+            LimitOf.ISSUE,
+            place=place,
+            owner_id=owner_id,
+            campaign_id=campaign.id,
+            store_id=None,
+            customer_id=customer_id,
+            zone=campaign.zone,
+            now=now,
+        )
+    ]
 
 
 def _refuse_unknown(session: Session, operator_id: UUID, customer_ids: Sequence[UUID]) -> None:
@@ -440,10 +429,12 @@ _UNKNOWN = text("""
 # The update's condition is judged on the newest row, under its lock: no customer gets one too many.
 _COUNT_ONE_MORE = text("""
     INSERT INTO limit_row (operator_id, key, campaign_id, max_count, used_count, max_minor)
-    SELECT :operator_id, key, :campaign_id, :max_count, 1, 0
-    FROM unnest(CAST(:keys AS text[])) AS wanted (key) ORDER BY key
+    SELECT :operator_id, key, :campaign_id, most, 1, 0
+    FROM unnest(CAST(:keys AS text[]), CAST(:most AS bigint[])) AS wanted (key, most)
+    ORDER BY key COLLATE "C"
     ON CONFLICT (operator_id, key) DO UPDATE
     SET used_count = limit_row.used_count + 1,
         max_count = greatest(limit_row.max_count, excluded.max_count)
     WHERE limit_row.used_count < excluded.max_count
+    RETURNING key
 """)

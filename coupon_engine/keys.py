@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from coupon_engine import events
 from coupon_engine.answers import answered
 from coupon_engine.errors import KeyTooYoung, MoveNotAllowed, NoFreeLetter, Unknown
+from coupon_engine.operators import in_turn
 from coupon_engine.tables import Operator, SigningKey
 from coupon_engine.validation.issuer_keys import (
     KeyRing,
@@ -54,6 +55,7 @@ def publish(
     Raises:
         NoFreeLetter: All 26 are taken by keys that are not retired.
     """
+    in_turn(session, operator_id)  # two who publish at once would want the same letter
     taken = {each.letter for each in _keys(session, operator_id) if each.decided != S.RETIRED}
     letter = next((letter for letter in _LETTERS if letter not in taken), None)
     if letter is None:

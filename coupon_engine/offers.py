@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic_core import to_json
 from sqlalchemy import text
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from coupon_engine import events
 from coupon_engine.answers import answered
 from coupon_engine.errors import OfferFrozen, OfferSuperseded, TermsMismatch
 from coupon_engine.rows import found, locked
-from coupon_engine.tables import Campaign, Offer
+from coupon_engine.tables import Campaign, Offer, Store
 from schemas.campaigns import NewOffer, NewTerms, OfferState, OfferView
 from schemas.offers import Terms
 
@@ -29,7 +29,7 @@ def create_offer(
         OfferSuperseded: The version to replace has been replaced already.
     """
     campaign = found(session, Campaign, operator_id, request.campaign_id)
-    _refuse_unfit(campaign, request.terms)
+    _refuse_unfit(session, campaign, request.terms)
     family_id, version = request.id, 1
     if request.replaces:
         before = locked(session, Offer, operator_id, request.replaces)
@@ -67,7 +67,8 @@ def change_terms(
     offer = locked(session, Offer, operator_id, request.offer_id)
     if offer.frozen_at:
         raise OfferFrozen(offer_id=str(offer.id))
-    _refuse_unfit(found(session, Campaign, operator_id, offer.campaign_id), request.terms)
+    campaign = found(session, Campaign, operator_id, offer.campaign_id)
+    _refuse_unfit(session, campaign, request.terms)
     offer.terms = request.terms.model_dump(mode="json")
     session.add(offer)
     _tell(session, "offer_changed", offer, now)
@@ -126,13 +127,21 @@ def _remember(operator_id: UUID, offer_id: UUID, terms: Terms) -> None:
     _frozen[operator_id, offer_id] = terms
 
 
-def _refuse_unfit(campaign: Campaign, terms: Terms) -> None:
+def _refuse_unfit(session: Session, campaign: Campaign, terms: Terms) -> None:
     ends_at = terms.validity.ends_at
     starts_at = terms.validity.starts_at
     if starts_at and starts_at < campaign.starts_at:
         raise TermsMismatch(why="a coupon must not start before its campaign")
     if ends_at and ends_at <= campaign.starts_at:
         raise TermsMismatch(why="a coupon must not end before its campaign starts")
+    wanted = terms.conditions.stores
+    known = session.exec(
+        select(Store.id).where(
+            col(Store.operator_id) == campaign.operator_id, col(Store.id).in_(wanted)
+        )
+    ).all()
+    if missing := set(wanted) - set(known):
+        raise TermsMismatch(why="there is no such store", store_id=str(min(missing)))
 
 
 def _tell(session: Session, kind: str, offer: Offer, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -21,6 +22,7 @@ from schemas.campaigns import (
     CustomersView,
     CustomerView,
     MerchantView,
+    NewCustomer,
     NewCustomers,
     NewMerchant,
     NewOperator,
@@ -181,6 +183,7 @@ def create_customers(
     Raises:
         NameTaken: A ref belongs to a customer with another id.
     """
+    in_turn(session, operator_id)  # of two who want the same ref, the second must see the first
     refs = {one.ref: one.id for one in request.customers}
     there = session.connection().execute(
         text("SELECT id, ref FROM customer WHERE operator_id = :operator_id AND ref = ANY(:refs)"),
@@ -193,17 +196,28 @@ def create_customers(
             "operator_id": operator_id,
             "id": one.id,
             "ref": one.ref,
-            "segments": list(one.segments),
-            "has_purchased": one.has_purchased,
+            "segments": list(one.segments or ()),
+            "has_purchased": one.has_purchased or False,
             "created_at": now,
         }
         for one in sorted(request.customers, key=lambda one: one.id)
     ]
     bulk.write(session, bulk.Insert(Customer, rows, unless_there=True))
-    for row in rows:
-        del row["created_at"]
-    bulk.write(session, bulk.Update(Customer, rows))
+    for told in _alike(request.customers, operator_id):
+        bulk.write(session, bulk.Update(Customer, told))
     return CustomersView(id=request.id, count=len(rows))
+
+
+def _alike(customers: Sequence[NewCustomer], operator_id: UUID) -> Iterable[list[dict[str, Any]]]:
+    """Return what is told of these customers, those together of whom the same things are told.
+
+    What a request leaves out stays as it was.
+    """
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for one in customers:
+        told = one.model_dump(include={"id", "ref", "segments", "has_purchased"}, exclude_none=True)
+        alike.setdefault(tuple(told), []).append({"operator_id": operator_id, **told})
+    return alike.values()
 
 
 def merchants(
@@ -242,13 +256,20 @@ def customers(
     ]
 
 
+def in_turn(session: Session, operator_id: UUID) -> None:
+    """Let whoever else does such a thing for this operator wait until we are done."""
+    session.exec(
+        select(Operator).where(Operator.id == operator_id).with_for_update(key_share=True)
+    ).one()
+
+
 def next_number(session: Session, operator_id: UUID, table: type[Any]) -> int:
     """Return the operator's next number for a thing that tokens name by number.
 
     Small numbers keep the code small, and a sequence would be shared with other operators, so the
     operator's row is locked instead: stores and campaigns are made rarely.
     """
-    session.exec(select(Operator).where(Operator.id == operator_id).with_for_update()).one()
+    in_turn(session, operator_id)
     highest = session.exec(
         select(func.max(table.number)).where(table.operator_id == operator_id)
     ).one()

@@ -308,7 +308,7 @@ class _Writing:
             "terminal_id": request.terminal_id,
             "cashier": request.cashier,
             "order_ref": request.order_ref,
-            "hold_id": request.hold_id,
+            "hold_id": hold_id,
             "redeemed_at": self._now,
             "undo_until": self._now + timedelta(seconds=coupon.terms.undo_seconds),
             "decided": RedemptionState.ACCEPTED,

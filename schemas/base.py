@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from unicodedata import category
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -53,7 +54,8 @@ def _known_zone(value: str) -> str:
 
 
 def _printable(value: str) -> str:
-    if not value.isprintable():
+    """Refuse what no person types: controls, halves of characters, and what turns text around."""
+    if any(category(letter) in _UNSEEN or letter in _TURNS for letter in value):
         raise ValueError("must hold no control characters")
     return value
 
@@ -68,6 +70,9 @@ def each_once(name: Callable[[Any], object]) -> AfterValidator:
 
     return AfterValidator(check)
 
+
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+_TURNS = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(2200, 1, 1, tzinfo=UTC) - timedelta(microseconds=1)

@@ -114,11 +114,16 @@ class TerminalView(Wire):
 
 
 class NewCustomer(Ask):
-    """A person, by the operator's own name for them and nothing else."""
+    """A person, by the operator's own name for them and nothing else.
+
+    Of one who is known already, what is left out stays as it was.
+    """
 
     ref: Ref
-    segments: Refs = Field(default=(), max_length=100)
-    has_purchased: bool = Field(default=False, strict=True)
+    segments: Refs | None = Field(default=None, max_length=100)
+    has_purchased: bool | None = Field(
+        default=None, strict=True, description="Before we knew them; the record knows the rest."
+    )
 
 
 class NewCustomers(Ask):

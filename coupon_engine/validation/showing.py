@@ -32,6 +32,7 @@ def shown(
     text: str, keys: KeyRing, *, pepper: bytes, challenge: str | None, now: datetime
 ) -> Shown:
     """Read a text with every signature checked. Never raises: a no is a fact like any other."""
+    text = text.strip()  # a wedge scanner ends with a newline; no code of ours begins or ends blank
     if short_code.is_short_code(text):
         code = short_code.normalise(text)
         return Shown(code_hash=short_code.fingerprint(code, pepper))

@@ -251,7 +251,7 @@ def test_nobody_gets_one_when_a_customer_has_had_theirs(session: Session) -> Non
     with pytest.raises(ClaimLimitReached) as raised:
         issued_many(session, at, batch, (ann, bob))
 
-    assert raised.value.details == {"rule": "offer.limits", "max_count": 1}
+    assert raised.value.details == {"rule": "offer.limits[0]", "max_count": 1}
     assert count(session, "coupon") == 1
     assert issued_many(session, at, batch, (bob,)).count == 1
 

@@ -197,3 +197,23 @@ def test_one_ref_is_one_customer_at_each_operator(session: Session) -> None:
 
     assert raised.value.details == {"refs": ["ann"]}
     assert count(session, "customer") == 2
+
+
+def test_what_is_not_told_of_a_customer_stays_as_it_was(session: Session) -> None:
+    at = make.shop(session)
+    ann = NewCustomer(id=make.an_id(), ref="ann", segments=("vip",), has_purchased=True)
+    bob = NewCustomer(id=make.an_id(), ref="bob", segments=("vip",))
+    known(session, at, ann, bob)
+
+    known(
+        session,
+        at,
+        NewCustomer(id=ann.id, ref="ann", segments=()),
+        NewCustomer(id=bob.id, ref="robert", has_purchased=True),
+    )
+
+    seen = operators.customers(session, at.operator_id, after=None, most=10)
+    assert [(one.ref, one.segments, one.has_purchased) for one in seen] == [
+        ("ann", (), True),
+        ("robert", ("vip",), True),
+    ]

@@ -154,7 +154,6 @@ def milk(quantity: int = 1) -> Basket:
 @pytest.mark.parametrize(
     ("why", "terms", "asked"),
     [
-        (Why.WRONG_STORE, {"conditions": Conditions(stores=(UUID(int=1),))}, {}),
         (
             Why.OUTSIDE_HOURS,
             {"conditions": Conditions(hours=(OpenHours(weekdays=(Weekday.TUESDAY,)),))},
@@ -283,7 +282,8 @@ def test_a_revoked_batch_takes_its_coupons_along_only_when_told(
         ([Move.PAUSE, Move.RESUME], Stops.ISSUING_AND_REDEEMING, None),
         ([Move.END], Stops.ISSUING, None),
         ([Move.END], Stops.ISSUING_AND_REDEEMING, Why.CAMPAIGN_ENDED),
-        ([Move.END, Move.ARCHIVE], Stops.ISSUING, Why.CAMPAIGN_NOT_RUNNING),
+        ([Move.END, Move.ARCHIVE], Stops.ISSUING, None),
+        ([Move.END, Move.ARCHIVE], Stops.ISSUING_AND_REDEEMING, Why.CAMPAIGN_ENDED),
     ],
 )
 def test_a_decision_about_the_campaign_stops_redeeming_only_when_told(
@@ -745,3 +745,48 @@ def test_a_batch_of_redemptions_takes_the_same_statements_whatever_its_size(
         return len(seen)
 
     assert statements(40) == statements(1) < 12
+
+
+def test_a_coupon_of_some_stores_works_in_them_alone(session: Session) -> None:
+    at = make.shop(session)
+    other = make.another_store(session, at.operator_id, at.store.merchant_id)
+    some = make.offer(session, at, conditions=Conditions(stores=(other.id,)))
+    coupon = make.coupon(session, at, make.batch(session, at, some))
+
+    refusal = refused(session, at, coupon)
+
+    assert refusal.code is Why.WRONG_STORE
+    assert redeemed(session, at, coupon, store_id=other.id, terminal_id=None).discount_minor == 200
+
+
+def test_a_coupon_issued_ahead_waits_for_its_campaign(session: Session) -> None:
+    at = make.shop(session)
+    tomorrow = NOON + timedelta(days=1)
+    coming = make.campaign(session, at, starts_at=tomorrow)
+    coupon = make.coupon(session, at, make.batch(session, at, make.offer(session, at, coming)))
+
+    assert refused(session, at, coupon).code is Why.NOT_YET
+    assert coupon.valid_from == tomorrow
+    assert redeemed(session, at, coupon, now=tomorrow).discount_minor == 200
+
+
+def test_a_total_beside_the_lines_is_the_same_basket(session: Session) -> None:
+    at = make.shop(session)
+    batch = make.batch(session, at)
+    lines = make.basket(1_000)
+    redeemed(session, at, make.coupon(session, at, batch), order_ref="R1", basket=lines)
+
+    told = lines.model_copy(update={"total_minor": 1_000})
+    again = redeemed(session, at, make.coupon(session, at, batch), order_ref="R1", basket=told)
+
+    assert again.discount_minor == 200
+
+
+def test_a_strangers_hold_is_not_written_beside_a_redemption(session: Session) -> None:
+    at = make.shop(session)
+    coupon = make.coupon(session, at)
+
+    redemption = redeemed(session, at, coupon, hold_id=make.an_id())
+
+    (row,) = rows(session, "SELECT hold_id FROM redemption WHERE id = :id", id=redemption.id)
+    assert row.hold_id is None

@@ -45,7 +45,7 @@ answers() {
 is_there() {
     command python -c "from importlib import util; util.find_spec('$1').origin"
 }
-source() { test "$1" = .venv/bin/activate; }
+mkdir -p .venv/bin && : >.venv/bin/activate  # PATH leads to this environment already
 python3() {
     if [ "$1" != run.py ]; then command python3 "$@"; return; fi
     python -c 'import sys, run; run.command_line(run.HOUSE, sys.argv[1:])' "${@:2}"
@@ -75,7 +75,7 @@ def is_missing() -> str | None:
     if shutil.which("bash") is None or shutil.which("curl") is None:
         return "bash or curl is not on this machine"
     options = subprocess.run(["curl", "--help", "all"], check=False, capture_output=True, text=True)
-    return None if "--json" in options.stdout else "this curl is older than 7.82"
+    return None if "--fail-with-body" in options.stdout else "this curl is older than 7.76"
 
 
 @pytest.fixture(scope="module")

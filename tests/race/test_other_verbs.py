@@ -252,7 +252,9 @@ def test_a_customer_claims_as_often_as_they_may(scene: Scene) -> None:
 def test_the_race_of_claims_is_real(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     guarded = str(issuing._COUNT_ONE_MORE)
     condition = guarded[guarded.rindex("WHERE") :]
-    monkeypatch.setattr(issuing, "_COUNT_ONE_MORE", text(guarded.replace(condition, "")))
+    monkeypatch.setattr(
+        issuing, "_COUNT_ONE_MORE", text(guarded.replace(condition, "RETURNING key"))
+    )
     drop(scene.engine, "limit_row", "ck_limit_row_count")
 
     outcomes = claims(scene)
@@ -443,3 +445,15 @@ def test_one_batch_asked_for_many_times_at_once_is_one_batch(scene: Scene) -> No
     with transaction(scene.engine) as session:
         assert count(session, "batch") == 1
         assert batches.batch_view(session, scene.at.operator_id, id, now=NOON) == answers[0]
+
+
+def test_of_two_customers_who_want_one_ref_the_second_is_told(scene: Scene) -> None:
+    def makes() -> Work:
+        one = NewCustomer(id=make.an_id(), ref="the same")
+        asked = NewCustomers(id=make.an_id(), customers=(one,))
+        at = scene.at.operator_id
+        return lambda session: operators.create_customers(session, at, asked, now=NOON)
+
+    outcomes = told(at_once(scene.engine, [makes() for _ in range(MANY)]))
+
+    assert outcomes == {"won": 1, "name_taken": MANY - 1}
