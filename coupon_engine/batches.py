@@ -10,7 +10,7 @@ from coupon_engine import events, limits, offers
 from coupon_engine.answers import answered
 from coupon_engine.errors import MoveNotAllowed, OfferSuperseded, TermsMismatch
 from coupon_engine.rows import found, locked
-from coupon_engine.tables import Batch, Campaign, Limit, Offer
+from coupon_engine.tables import Batch, Campaign, Offer
 from schemas.base import MOST_COUNT, MOST_MINOR
 from schemas.campaigns import (
     BatchMove,
@@ -72,15 +72,8 @@ def create_batch(
         (LimitOf.ISSUE, request.size, 0),
         (LimitOf.REDEEM, request.max_redemptions or uses, request.budget_minor or MOST_MINOR),
     ):
-        session.add(
-            Limit(
-                operator_id=operator_id,
-                key=limits.batch_key(batch.id, of),
-                campaign_id=campaign.id,
-                max_count=count,
-                max_minor=minor,
-            )
-        )
+        key = limits.batch_key(batch.id, of)
+        session.add(limits.new_row(operator_id, campaign.id, key, max_count=count, max_minor=minor))
     _tell(session, "batch_created", batch, now, {"offer_id": offer.id, "size": batch.size})
     return _view(session, batch, now=now)
 

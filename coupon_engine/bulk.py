@@ -112,8 +112,3 @@ def _same(key: tuple[str, ...], at: int) -> str:
     return " AND ".join(
         f"old.{name} = new.{name} AND old.{name} = ANY(%({name}{at})s)" for name in key
     )
-
-
-def octets(value: bytes | None) -> str | None:
-    """Return bytes as PostgreSQL reads them from text."""
-    return None if value is None else rf"\x{value.hex()}"

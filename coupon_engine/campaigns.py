@@ -165,12 +165,9 @@ def state_of(campaign: Campaign, now: datetime) -> CampaignState:
 
 def _limit_rows(operator_id: UUID, request: NewCampaign) -> Sequence[Limit]:
     def row(of: LimitOf, max_count: int, max_minor: int) -> Limit:
-        return Limit(
-            operator_id=operator_id,
-            key=limits.campaign_key(request.id, of),
-            campaign_id=request.id,
-            max_count=max_count,
-            max_minor=max_minor,
+        key = limits.campaign_key(request.id, of)
+        return limits.new_row(
+            operator_id, request.id, key, max_count=max_count, max_minor=max_minor
         )
 
     return (

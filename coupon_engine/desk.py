@@ -452,7 +452,7 @@ _COUPONS = """
            coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,
            coupon.last_redeemed_at, coupon.revoked_at,
            campaign.number, campaign.currency, campaign.zone, campaign.decided, campaign.stops,
-           campaign.limits, campaign.level,
+           campaign.limits,
            offer.family_id,
            batch.decided AS batch_decided, batch.coupons_stay_valid, batch.needs_claim,
            batch.max_redemptions IS NOT NULL OR batch.budget_minor IS NOT NULL AS batch_is_limited,

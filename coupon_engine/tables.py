@@ -25,8 +25,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from schemas.campaigns import Stops
-
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -163,10 +161,6 @@ class Campaign(Row, table=True):
     limits: list[Any] = _json()
     shuffle_key: bytes = Field(sa_type=LargeBinary)  # orders the status list, see issuing.py
     created_at: datetime = _moment()
-
-    @property
-    def stops_redeeming(self) -> bool:
-        return self.stops == Stops.ISSUING_AND_REDEEMING
 
 
 class Offer(Row, table=True):

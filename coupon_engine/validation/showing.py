@@ -24,7 +24,6 @@ class Shown:
     refused: Why | None = None
     campaign_number: int | None = None
     holder_key: bytes | None = None
-    is_live: bool = False  # the phone itself has signed, just now
     evidence: str | None = None
 
 
@@ -44,7 +43,6 @@ def shown(
         coupon_id=token.coupon_id,
         campaign_number=token.fields.cmp,
         holder_key=token.fields.holder_key,
-        is_live=token.proof is not None,
         evidence=token.presentation,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlmodel import Session
 
 from coupon_engine import bulk
-from coupon_engine.tables import Event, Merchant, SigningKey
+from coupon_engine.tables import Event, Merchant
 from tests import make
 from tests.coupon_engine.record import count, counted, rows
 from tests.make import NOON
@@ -77,23 +77,3 @@ def test_words_moments_and_documents_arrive_as_they_left(session: Session) -> No
 
     (found,) = rows(session, "SELECT * FROM event WHERE id = :id", id=row["id"])
     assert dict(found._mapping) == row
-
-
-def test_bytes_arrive_as_they_left(session: Session) -> None:
-    at = make.shop(session)
-    pem = bytes(range(256))
-    row = {
-        "operator_id": at.operator_id,
-        "kid": "k",
-        "letter": "A",
-        "decided": "published",
-        "public_jwk": {},
-        "private_pem": bulk.octets(pem),
-        "published_at": NOON,
-    }
-
-    bulk.write(session, bulk.Insert(SigningKey, [row]))
-
-    (found,) = rows(session, "SELECT private_pem FROM signing_key")
-    assert bytes(found.private_pem) == pem
-    assert bulk.octets(None) is None
