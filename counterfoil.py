@@ -5,6 +5,7 @@ A counter installs the scanner alone, so nothing is imported here that needs a s
 
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 # The first word, and where it is understood. Every other word is the server's.
 ROOMS = {"scan": ("scanner.__main__", "scanner")}
@@ -18,6 +19,9 @@ def main() -> None:
         SystemExit: With the command's own status, or because an extra is not installed.
     """
     first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first == "--version":
+        print(f"counterfoil {version('counterfoil')}")
+        raise SystemExit
     module, extra = ROOMS.get(first, SERVER)
     try:
         room = import_module(module)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from api import logs
@@ -54,6 +55,7 @@ from schemas.redemptions import Acceptance, NewRedemption, NewReversal, NewValid
 cli = typer.Typer(
     name="counterfoil",
     help="Mobile coupons that are spent once, traced, and honestly counted.",
+    epilog="counterfoil --version tells which one this is.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -101,6 +103,10 @@ def main() -> None:
         for each in error.errors(include_url=False, include_input=False):
             err.print(f"{'.'.join(map(str, each['loc']))}: {each['msg']}", markup=False)
         raise SystemExit(2) from None
+    except OperationalError as error:
+        why = str(error.orig).strip().partition("\n")[0]
+        err.print(f"The database did not do it: {why}", markup=False)
+        raise SystemExit(2) from None
     except (SettingsRefused, EmbeddedFailed, CannotOpen, OSError) as error:
         err.print(str(error), markup=False)
         raise SystemExit(2) from None
@@ -132,6 +138,13 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=30,
     )
+
+
+@cli.command()
+def scan() -> None:
+    """Read the coupon in each picture; needs the scanner, and no server."""
+    # Listed here, understood elsewhere: `counterfoil.py` opens that room before it opens this one.
+    raise SystemExit("Ask for it as: counterfoil scan PICTURES...")
 
 
 def _assert_free(host: str, port: int) -> None:

@@ -94,12 +94,13 @@ def app(
         title="Counterfoil",
         summary="Mobile coupons that are spent once, traced, and honestly counted.",
         version="1",
+        openapi_url=None,  # manual.py has its own
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
         openapi_tags=manual.TAGS,
-        description=manual.INTRODUCTION,
+        description=manual.introduction(),
         separate_input_output_schemas=False,
     )
     for module in VERSION_1:

@@ -1,13 +1,14 @@
 """What a developer reads: the documentation, the OpenAPI document, a page for each problem."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from api import problems
@@ -27,15 +28,13 @@ again with the same id is harmless and gets the first answer. Money is whole min
 ISO 4217 currency; instants carry an offset. Every no is a problem (RFC 9457) with a `code` that
 never changes; `/problems` lists them.
 
-Get an API key with `counterfoil operator create acme "Acme Ltd"`, then
+Get an API key with `counterfoil operator create SLUG NAME`, then
 
-    curl http://127.0.0.1:8000/v1/campaigns -H "Authorization: Bearer $KEY" --json '{
-      "id": "0195a5c0-7d2e-7000-8000-000000000001", "name": "Spring", "currency": "EUR",
-      "zone": "Europe/Berlin", "starts_at": "2026-03-01T00:00:00+01:00",
-      "ends_at": "2026-06-01T00:00:00+02:00", "budget_minor": 500000,
-      "max_redemptions": 2000, "max_issued": 10000}'
+    curl {home}/v1/merchants -H "Authorization: Bearer $KEY" \\
+      -H "Content-Type: application/json" -d '{first}'
 
-and so on with an offer, a batch and a coupon: the examples below fit together.
+and so on: the examples below fit together, in this order: {order}. What the
+server makes up (a `kid`, a `code`, a coupon's id) is taken from its answer; each place says so.
 """
 
 TAGS: list[dict[str, Any]] = [
@@ -54,6 +53,15 @@ TAGS: list[dict[str, Any]] = [
 ]
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.get("/openapi.json")
+async def document(request: Request) -> JSONResponse:
+    """Return the document with the address under which this very reader found it."""
+    app = cast("FastAPI", request.app)
+    found = app.openapi()
+    told = {**found["info"], "description": introduction(str(request.base_url).rstrip("/"))}
+    return JSONResponse({**found, "info": told})
 
 
 @router.get("/docs")
@@ -92,6 +100,13 @@ async def one_problem(code: str) -> HTMLResponse:
         code,
         f"<p>{problem['status']}: {escape(problem['title'])}<dl>{told}</dl><pre>{example}</pre>",
     )
+
+
+def introduction(home: str = "http://127.0.0.1:8000") -> str:
+    """Say how to begin at the server with this address."""
+    first = json.dumps(REQUESTS["/v1/merchants"])
+    order = ", ".join(f"`{path.removeprefix('/v1/')}`" for path in REQUESTS)
+    return INTRODUCTION.format(home=home, first=first, order=order)
 
 
 def install(app: FastAPI) -> None:
@@ -153,13 +168,49 @@ def _put_requests(document: dict[str, Any]) -> None:
     for path, example in REQUESTS.items():
         body = document["paths"][path]["post"]["requestBody"]
         body["content"]["application/json"]["example"] = example
+        if path in TAKEN:
+            body["description"] = TAKEN[path]
 
 
 def _id(number: int) -> str:
-    return f"0195a5c0-7d2e-7000-8000-{number:012}"
+    return f"01963b2e-4c1a-7000-8000-{number:012}"
 
 
-# One campaign from its making to its first reversal.
+_KID = "8mMIYNaYsUqsLPkVBAf5ojGmyWjKh7aKfxRyDyaGYVI"
+_COUPON = _id(99)
+_CODE = "7K3M-9QXA-0T5C"
+_CODE_IS_TAKEN = (
+    "The code is what the QR code says: `text` in the answer of "
+    "`GET /v1/coupons/{coupon_id}/token`. The coupon's `short_code` does as well."
+)
+_COUPON_IS_TAKEN = "`coupon_id` is the `id` in the answer of `POST /v1/coupons`."
+
+# What no example can know, because the server makes it up.
+TAKEN: Mapping[str, str] = {
+    "/v1/key-moves": "`kid` stands in the answer of `POST /v1/keys`.",
+    "/v1/validations": _CODE_IS_TAKEN,
+    "/v1/holds": _CODE_IS_TAKEN,
+    "/v1/redemptions": _CODE_IS_TAKEN,
+    "/v1/transfers": _COUPON_IS_TAKEN,
+    "/v1/holder-keys": _COUPON_IS_TAKEN,
+    "/v1/revocations": _COUPON_IS_TAKEN,
+}
+
+_BASKET: Mapping[str, Any] = {
+    "currency": "EUR",
+    "lines": [
+        {"product": "coffee-500", "category": "coffee", "quantity": 2, "unit_price_minor": 899},
+        {"product": "cake", "quantity": 1, "unit_price_minor": 652},
+    ],
+}
+_TERMS: Mapping[str, Any] = {
+    "title": {"en": "3.50 off from 20", "zh": "满20减3.50"},
+    "benefit": {"kind": "amount_off", "amount_minor": 350},
+    "conditions": {"minimum_basket_minor": 2_000},
+    "validity": {"days_after_issue": 30},
+}
+
+# One campaign from its making to its end, in the order in which it can be asked for.
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "/v1/merchants": {"id": _id(10), "name": "Corner shop"},
     "/v1/stores": {
@@ -171,30 +222,26 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "/v1/terminals": {"id": _id(12), "store_id": _id(11), "name": "Till 1"},
     "/v1/customers": {
         "id": _id(13),
-        "customers": [{"id": _id(14), "ref": "c-1001", "segments": ["regular"]}],
+        "customers": [
+            {"id": _id(14), "ref": "c-2001", "segments": ["regular"]},
+            {"id": _id(15), "ref": "c-2002"},
+        ],
     },
-    "/v1/keys": {"id": _id(15)},
+    "/v1/keys": {"id": _id(16)},
+    "/v1/key-moves": {"id": _id(17), "kid": _KID, "move": "use", "reason": "The first one"},
     "/v1/campaigns": {
         "id": _id(1),
         "name": "Spring",
         "currency": "EUR",
         "zone": "Europe/Berlin",
-        "starts_at": "2026-03-01T00:00:00+01:00",
-        "ends_at": "2026-06-01T00:00:00+02:00",
+        "starts_at": "2026-01-01T00:00:00+01:00",
+        "ends_at": "2099-01-01T00:00:00+01:00",
         "budget_minor": 500_000,
         "max_redemptions": 2_000,
         "max_issued": 10_000,
     },
-    "/v1/offers": {
-        "id": _id(2),
-        "campaign_id": _id(1),
-        "terms": {
-            "title": {"en": "3.50 off from 20", "zh": "满20减3.50"},
-            "benefit": {"kind": "amount_off", "amount_minor": 350},
-            "conditions": {"minimum_basket_minor": 2_000},
-            "validity": {"days_after_issue": 30},
-        },
-    },
+    "/v1/offers": {"id": _id(2), "campaign_id": _id(1), "terms": _TERMS},
+    "/v1/terms": {"id": _id(18), "offer_id": _id(2), "terms": {**_TERMS, "undo_seconds": 3_600}},
     "/v1/batches": {
         "id": _id(3),
         "offer_id": _id(2),
@@ -210,36 +257,52 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     },
     "/v1/coupons": {"id": _id(5), "batch_id": _id(3), "customer_id": _id(14)},
     "/v1/issues": {"id": _id(6), "batch_id": _id(3), "unclaimed": 100},
+    "/v1/claims": {"id": _id(19), "batch_id": _id(3), "customer_id": _id(15)},
     "/v1/validations": {
-        "codes": ["7K3M-9QXA-0T5C"],
+        "codes": [_CODE],
         "store_id": _id(11),
         "basket": {"currency": "EUR", "total_minor": 2_450},
     },
+    "/v1/holds": {
+        "id": _id(20),
+        "code": _CODE,
+        "store_id": _id(11),
+        "basket": _BASKET,
+        "lasts_seconds": 300,
+    },
+    "/v1/releases": {"id": _id(21), "hold_id": _id(20)},
     "/v1/redemptions": {
         "id": _id(7),
-        "code": "7K3M-9QXA-0T5C",
+        "code": _CODE,
         "store_id": _id(11),
         "terminal_id": _id(12),
         "cashier": "Kim",
         "order_ref": "R-2026-0001",
-        "basket": {
-            "currency": "EUR",
-            "lines": [
-                {
-                    "product": "coffee-500",
-                    "category": "coffee",
-                    "quantity": 2,
-                    "unit_price_minor": 899,
-                },
-                {"product": "cake", "quantity": 1, "unit_price_minor": 652},
-            ],
-        },
+        "basket": _BASKET,
     },
     "/v1/reversals": {
         "id": _id(8),
         "redemption_id": _id(7),
         "reason": "Customer changed their mind",
     },
+    "/v1/transfers": {
+        "id": _id(22),
+        "coupon_id": _COUPON,
+        "from_customer_id": _id(14),
+        "to_customer_id": _id(15),
+    },
+    "/v1/holder-keys": {
+        "id": _id(23),
+        "coupon_id": _COUPON,
+        "customer_id": _id(15),
+        "holder_key": {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+            "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        },
+    },
+    "/v1/revocations": {"id": _id(24), "coupon_id": _COUPON, "reason": "The phone was stolen"},
     "/v1/ceilings": {
         "id": _id(9),
         "campaign_id": _id(1),
@@ -247,5 +310,11 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
         "current": 500_000,
         "target": 600_000,
         "reason": "More of the same",
+    },
+    "/v1/batch-moves": {
+        "id": _id(25),
+        "batch_id": _id(3),
+        "move": "pause",
+        "reason": "A look at the figures first",
     },
 }

@@ -26,11 +26,9 @@ router = APIRouter(tags=["Redemptions"])
     responses=can_fail_with(CouponRefused, RequestReused, Unknown),
 )
 async def redeem(request: NewRedemption, reader: Reading) -> Response:
-    """Spend a coupon. Repeating the same id is safe: it gets the first answer.
-
-    The only `async` endpoint: it waits for its batch, and a thousand who wait need no thousand
-    threads. The answer leaves as it stands in the record.
-    """
+    """Spend a coupon. Repeating the same id is safe: it gets the first answer."""
+    # `async` because it waits for its batch: a thousand who wait need no thousand threads. The
+    # answer leaves as it stands in the record.
     presented = Presented(request, await reader.read_soon(request.code, request.challenge))
     body = await reader.door.batches.ask(reader.operator_id, presented)
     return Response(body, status.HTTP_201_CREATED, media_type="application/json")

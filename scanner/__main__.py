@@ -17,10 +17,7 @@ cli = typer.Typer(add_completion=False)
 
 @cli.command()
 def scan(
-    pictures: Annotated[
-        list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="Photographs, in any usual format."),
-    ],
+    pictures: Annotated[list[Path], typer.Argument(help="Photographs, in any usual format.")],
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, for tills.")
     ] = False,
@@ -39,9 +36,15 @@ def scan(
 
 
 def _read(picture: Path) -> tuple[str | None, str | None]:
-    """Return the code in a picture, or why there is none."""
-    contents = np.fromfile(picture, np.uint8)
-    image = cv2.imdecode(contents, cv2.IMREAD_COLOR) if contents.size else None
+    """Return the code in a picture, or why there is none: one bad picture stops no other."""
+    try:
+        contents = np.fromfile(picture, np.uint8)
+    except OSError:
+        return None, "no_such_file"
+    try:
+        image = cv2.imdecode(contents, cv2.IMREAD_COLOR) if contents.size else None
+    except cv2.error:  # larger than the decoder will ever take, or a lie about its size
+        image = None
     if image is None:
         return None, "not_a_picture"
     try:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from api.batch import Batches
+from api.batch import Batches, WorkBroke
 from coupon_engine.errors import Busy
 
 Result = TypeVar("Result")
@@ -136,6 +136,44 @@ def test_an_answer_that_is_an_error_is_raised_to_its_asker() -> None:
         return [KeyError(ask) if ask == 2 else ask for ask in asks]
 
     assert outcomes(work, [1, 2, 3]) == [1, KeyError, 3]
+
+
+@pytest.mark.parametrize("answers", [[], [1, 2, 3]], ids=["too few", "too many"])
+def test_a_wrong_number_of_answers_is_told_and_the_next_request_is_worked_on(
+    answers: list[int],
+) -> None:
+    def work(key: str, asks: Sequence[int]) -> Sequence[int]:
+        return asks if asks == [7] else answers
+
+    assert after_it_broke(work) == (WorkBroke, 7)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration])
+def test_what_no_request_may_be_told_ends_neither_the_waiting_nor_the_server(
+    error: type[BaseException],
+) -> None:
+    def work(key: str, asks: Sequence[int]) -> Sequence[int]:
+        if asks == [7]:
+            return asks
+        raise error
+
+    assert after_it_broke(work) == (WorkBroke, 7)
+
+
+def after_it_broke(
+    work: Callable[[str, Sequence[int]], Sequence[int | Exception]],
+) -> tuple[type[BaseException], int]:
+    """Ask 1, which breaks, then 7, and stop; return the kind of error and the answer."""
+
+    async def story() -> tuple[type[BaseException], int]:
+        batches: Batches[str, int, int] = Batches(work)
+        (broke,) = await asyncio.gather(batches.ask("a", 1), return_exceptions=True)
+        answer = await batches.ask("a", 7)
+        await batches.stop()
+        assert isinstance(broke, BaseException)
+        return type(broke), answer
+
+    return in_a_loop(story)
 
 
 def test_a_request_whose_asker_hung_up_is_still_worked_on() -> None:

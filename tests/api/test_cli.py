@@ -1,15 +1,19 @@
 """What a person does at the server's own terminal, on a durable server as in production."""
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
+from socket import socket
 from textwrap import dedent
 
 import pytest
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 import counterfoil
@@ -19,6 +23,7 @@ from coupon_engine import embedded, operators
 from coupon_engine.database import open_engine, transaction
 from schemas.campaigns import NewMerchant, NewTerminal
 from tests import make
+from tests.api.test_redemptions import at_the_first_commit
 
 Run = Callable[..., tuple[int, str]]
 HOUSE = Path(__file__).resolve().parents[2]
@@ -121,6 +126,71 @@ def test_a_misspelt_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) 
     status, said = run("migrate")
 
     assert (status, "COUNTERFOIL_DATABSE_URL" in said, "elsewhere" in said) == (2, True, False)
+
+
+def test_nothing_is_told_before_it_is_in_the_record(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("operator", "create", "shy", "Shy Ltd")
+    engine = open_engine(url)
+    at_the_first_commit(engine, "signing_key", "RAISE EXCEPTION 'no room'")
+    engine.dispose()
+    monkeypatch.setattr(sys, "argv", ["counterfoil", "key", "publish", "-o", "shy"])
+
+    with pytest.raises(DBAPIError):
+        counterfoil.main()
+
+    assert capsys.readouterr().out == ""
+    assert "published" in run("key", "publish", "-o", "shy")[1]
+
+
+@pytest.mark.parametrize("command", ["migrate", "serve", "report -o acme"])
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("DATABASE_URL", "postgresql://x@127.0.0.1:1/x", "Connection refused"),
+        ("DATA_DIR", "/dev/null/here", "/dev/null/here"),
+    ],
+)
+def test_a_record_that_cannot_be_opened_is_told_in_a_line(
+    command: str, setting: str, value: str, words: str
+) -> None:
+    status, said = shell(command, {**SETTINGS, f"COUNTERFOIL_{setting}": value})
+
+    assert (status, words in said, len(said.splitlines())) == (2, True, 1), said
+
+
+def test_a_port_that_is_taken_is_told_in_a_line(url: str) -> None:
+    with socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        status, said = shell(f"serve --port {port}", {**SETTINGS, "COUNTERFOIL_DATABASE_URL": url})
+
+    assert (status, str(port) in said, len(said.splitlines())) == (2, True, 1), said
+
+
+def shell(command: str, settings: Mapping[str, str]) -> tuple[int, str]:
+    """Run `counterfoil` in a process of its own, which knows no other settings."""
+    kept = {name: each for name, each in os.environ.items() if not name.startswith("COUNTERFOIL")}
+    done = subprocess.run(
+        [sys.executable, "-m", "counterfoil", *command.split()],
+        cwd=HOUSE,
+        env={**kept, **settings},
+        timeout=60,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_help_names_the_scanner_too(run: Run) -> None:
+    assert re.search(r"^\W*scan\b", run("--help")[1], re.M)
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"counterfoil {version('counterfoil')}\n")
 
 
 def test_without_the_server_the_command_says_what_to_install() -> None:

@@ -34,6 +34,7 @@ from coupon_engine import redemption
 from coupon_engine.answers import every_kind
 from coupon_engine.database import open_engine
 from coupon_engine.errors import Busy, CouponError, RequestReused
+from coupon_engine.validation import conditions
 from schemas.refusals import Why
 from tests import make
 from tests.api.conftest import Counter
@@ -71,6 +72,45 @@ def test_every_problem_has_a_page_that_tells_it(door: Client, served: FastAPI) -
         assert f"problems/{code}'" in listed
 
 
+def test_an_example_names_the_rule_as_the_judge_does(served: FastAPI) -> None:
+    source = ast.parse(inspect.getsource(conditions))
+    rules: dict[str, set[str]] = {}
+    for call in (node for node in ast.walk(source) if isinstance(node, ast.Call)):
+        match call:
+            case ast.Call(
+                func=ast.Name(id="_reason"),
+                args=[ast.Attribute(attr=why), ast.Constant(value=str(rule)), *_],
+            ):
+                rules.setdefault(Why[why], set()).add(rule)
+            case _:
+                pass
+
+    assert len(rules) > 20
+    for why, told in rules.items():
+        example = served.openapi()["components"]["examples"][why]["value"]
+        assert example["refusal"]["reasons"][0]["rule"] in told, why
+
+
+def test_every_endpoint_documents_that_it_can_break(served: FastAPI) -> None:
+    for path, operations in served.openapi()["paths"].items():
+        for operation in operations.values():
+            answers = operation["responses"]["500"]["content"][problems.MEDIA_TYPE]
+            assert "internal" in answers["examples"], path
+
+
+def test_the_document_tells_nobody_how_it_is_made(served: FastAPI) -> None:
+    redeem = served.openapi()["paths"]["/v1/redemptions"]["post"]
+
+    assert "async" not in redeem["description"]
+
+
+def test_the_document_begins_at_the_address_where_it_was_found(door: Client) -> None:
+    document = door.get("/openapi.json").json()
+
+    assert f"curl {door.base_url}".rstrip("/") + "/v1/merchants" in document["info"]["description"]
+    assert ":8000" not in document["info"]["description"]
+
+
 def test_there_is_no_page_for_what_is_no_problem(door: Client) -> None:
     answer = door.get("/problems/%3Cscript%3E")
 
@@ -99,7 +139,7 @@ def test_an_endpoint_tells_exactly_the_errors_of_its_verb(route: APIRoute) -> No
     assert documented == raised | {Busy.code} | EVERYWHERE
 
 
-EVERYWHERE = {AT_THE_DOOR[status][0] for status in (401, 413, 415, 422, 503)}
+EVERYWHERE = {AT_THE_DOOR[status][0] for status in (400, 401, 413, 415, 422, 500, 503)}
 
 
 def verbs_called_by(endpoint: Callable[..., Any]) -> Iterator[Callable[..., Any]]:

@@ -1,5 +1,7 @@
 import json
 from pathlib import Path
+from struct import pack
+from zlib import compress, crc32
 
 import pytest
 from typer.testing import CliRunner
@@ -45,3 +47,34 @@ def test_a_picture_without_a_coupon_is_told_apart_from_one_with_two(tmp_path: Pa
     done = CliRunner().invoke(cli, ["--json", str(poster)])
 
     assert json.loads(done.stdout)["refused"] == "not_a_coupon"
+
+
+def test_one_bad_picture_stops_no_other(tmp_path: Path) -> None:
+    huge, missing, good = (tmp_path / f"{name}.png" for name in ("huge", "missing", "good"))
+    huge.write_bytes(a_png_that_claims(60_000, 60_000))
+    good.write_bytes(png(_A_CODE))
+
+    done = CliRunner().invoke(cli, ["--json", str(huge), str(missing), str(tmp_path), str(good)])
+
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 1
+    assert [each["refused"] for each in told] == [
+        "not_a_picture",
+        "no_such_file",
+        "no_such_file",
+        None,
+    ]
+    assert told[-1]["code"] == _A_CODE
+
+
+def a_png_that_claims(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return pack(">I", len(data)) + kind + data + pack(">I", crc32(kind + data))
+
+    header = pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", compress(bytes(1_000)))
+        + chunk(b"IEND", b"")
+    )
