@@ -215,29 +215,28 @@ def _ready_text(bench: Bench, batch_id: UUID) -> list[bytes]:
     sql = _LIKE_THEM.format(
         batch_id=batch_id, copied_id=bench.copied_id, rows=bench.rows, places=places
     )
-    with (
-        bench.engine.connect() as connection,
-        _driver(connection).cursor() as cursor,
-        cursor.copy(f"COPY ({sql}) TO STDOUT".encode()) as copy,
-    ):
+    with _copying(bench) as cursor, cursor.copy(f"COPY ({sql}) TO STDOUT".encode()) as copy:
         return [bytes(block) for block in copy]
 
 
 def _copied_per_s(bench: Bench, ready: list[bytes]) -> float:
-    with bench.engine.connect() as connection:
-        driver = _driver(connection)
-        cursor = driver.cursor()
-        cursor.execute("SET LOCAL statement_timeout = 0")
+    with _copying(bench) as cursor:
         started = time.perf_counter()
         with cursor.copy(f"COPY coupon ({_COLUMNS}) FROM STDIN".encode()) as copy:
             for block in ready:
                 copy.write(block)
-        driver.commit()
+        cursor.connection.commit()
         return bench.rows / (time.perf_counter() - started)
 
 
-def _driver(connection: Any) -> "psycopg.Connection[Any]":
-    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+@contextmanager
+def _copying(bench: Bench) -> Generator["psycopg.Cursor[Any]"]:
+    """Open a cursor that may take as long as a million rows do."""
+    with bench.engine.connect() as connection:
+        driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+        with driver.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            yield cursor
 
 
 def _record(bench: Bench) -> dict[str, int]:
