@@ -1,5 +1,6 @@
 """Holds: a redemption promised for minutes. A lapsed one frees itself; nothing has to run."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,6 +19,16 @@ from coupon_engine.validation.judge import judge
 from coupon_engine.validation.showing import Shown
 from coupon_engine.validation.wording import refusal
 from schemas.redemptions import HoldState, HoldView, NewHold, NewRelease
+
+S = HoldState
+
+# Redeeming commits a hold, its counter may release it, time ends it; nothing comes after that.
+MOVES: Mapping[HoldState, frozenset[HoldState]] = {
+    S.OPEN: frozenset({S.COMMITTED, S.RELEASED, S.TIMED_OUT}),
+    S.COMMITTED: frozenset(),
+    S.RELEASED: frozenset(),
+    S.TIMED_OUT: frozenset(),
+}
 
 
 @answered(HoldView)
@@ -85,8 +96,9 @@ def release(session: Session, operator_id: UUID, request: NewRelease, *, now: da
     coupon_id = found(session, Hold, operator_id, request.hold_id).coupon_id
     coupon = locked(session, Coupon, operator_id, coupon_id)
     row = locked(session, Hold, operator_id, request.hold_id)
-    if state_of(row, now) is not HoldState.OPEN:
-        raise HoldOver(state=state_of(row, now))
+    state = state_of(row, now)
+    if S.RELEASED not in MOVES[state]:
+        raise HoldOver(state=state)
     row.decided = HoldState.RELEASED
     session.add(row)
     if coupon.held_by == row.id:

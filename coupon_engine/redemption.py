@@ -42,6 +42,15 @@ from schemas.redemptions import (
 from schemas.refusals import Reason, Refusal, Why
 
 VERB = "redeem"
+
+# `cleared` comes with time, the others by a decision: an upload's, a counter's.
+MOVES: Mapping[RedemptionState, frozenset[RedemptionState]] = {
+    RedemptionState.PROVISIONAL: frozenset({RedemptionState.ACCEPTED, RedemptionState.DISPUTED}),
+    RedemptionState.ACCEPTED: frozenset({RedemptionState.REVERSED, RedemptionState.CLEARED}),
+    RedemptionState.DISPUTED: frozenset(),
+    RedemptionState.REVERSED: frozenset(),
+    RedemptionState.CLEARED: frozenset(),
+}
 NO_CURRENCY = "XXX"  # ISO 4217 for where none is meant
 
 

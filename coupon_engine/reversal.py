@@ -10,10 +10,11 @@ from coupon_engine import desk, events, limits
 from coupon_engine.answers import answered
 from coupon_engine.coupons import is_used_up
 from coupon_engine.errors import AlreadyReversed, LineUnknown, UndoWindowClosed
+from coupon_engine.redemption import MOVES, state_of
 from coupon_engine.rows import found, locked
 from coupon_engine.tables import Coupon, Receipt, Redemption, Reversal
 from schemas.baskets import LineDiscount
-from schemas.redemptions import NewReversal, ReversalView
+from schemas.redemptions import NewReversal, RedemptionState, ReversalView
 
 
 @answered(ReversalView)
@@ -34,9 +35,10 @@ def reverse(
     coupon_id = found(session, Redemption, operator_id, request.redemption_id).coupon_id
     coupon = locked(session, Coupon, operator_id, coupon_id)
     redemption = locked(session, Redemption, operator_id, request.redemption_id)
-    if redemption.reversed_at:
+    state = state_of(redemption, now)
+    if state is RedemptionState.REVERSED:
         raise AlreadyReversed
-    if now >= redemption.undo_until:
+    if RedemptionState.REVERSED not in MOVES[state]:
         raise UndoWindowClosed(redemption.undo_until)
 
     lines = _lines_to_return(session, redemption, request.lines)

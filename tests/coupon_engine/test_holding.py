@@ -10,6 +10,8 @@ from sqlmodel import Session
 from coupon_engine import campaigns, holding
 from coupon_engine.errors import CeilingBelowUse, CouponRefused, HoldOver, RequestReused, Unknown
 from coupon_engine.redemption import redeem_many
+from coupon_engine.rows import found
+from coupon_engine.tables import Hold
 from schemas.campaigns import Ceiling, NewCeiling
 from schemas.coupons import CouponView
 from schemas.offers import LimitPer, LimitRule
@@ -267,3 +269,40 @@ def test_the_budget_is_not_lowered_below_what_is_promised(session: Session) -> N
     assert raised.value.details == {"in_use": 400}
     seen = campaigns.campaign_view(session, at.operator_id, running.id, now=NOON)
     assert (seen.spent_minor, seen.held_minor, seen.budget_minor) == (200, 200, 1_000)
+
+
+@pytest.mark.parametrize("state", HoldState)
+@pytest.mark.parametrize("target", HoldState)
+def test_a_hold_moves_as_its_table_says_and_ends_once(
+    session: Session, state: HoldState, target: HoldState
+) -> None:
+    at = make.shop(session)
+    coupon = make.coupon(session, at)
+    promise = make.hold_request(at, coupon)
+    holding.hold(session, at.operator_id, promise, make.of_coupon(coupon), now=NOON)
+    now = NOON + timedelta(seconds=1)
+    if state is HoldState.COMMITTED:
+        redeemed(session, at, coupon, hold_id=promise.id, now=now)
+    elif state is HoldState.RELEASED:
+        release = NewRelease(id=make.an_id(), hold_id=promise.id)
+        holding.release(session, at.operator_id, release, now=now)
+    elif state is HoldState.TIMED_OUT:
+        now = NOON + timedelta(hours=1)
+    session.expire_all()
+    row = found(session, Hold, at.operator_id, promise.id)
+    assert holding.state_of(row, now) is state
+
+    if target is HoldState.RELEASED:
+        asked = NewRelease(id=make.an_id(), hold_id=promise.id)
+        if target in holding.MOVES[state]:
+            assert holding.release(session, at.operator_id, asked, now=now).state is target
+        else:
+            with pytest.raises(HoldOver):
+                holding.release(session, at.operator_id, asked, now=now)
+    elif target is HoldState.TIMED_OUT:
+        much_later = holding.state_of(row, NOON + timedelta(days=1))
+        assert (much_later is target) == (target in holding.MOVES[state] or state is target)
+    else:
+        assert (target in holding.MOVES[state]) == (
+            state is HoldState.OPEN and target is HoldState.COMMITTED
+        )

@@ -18,13 +18,13 @@ from coupon_engine.errors import (
     UndoWindowClosed,
     Unknown,
 )
-from coupon_engine.redemption import redemption_view
+from coupon_engine.redemption import MOVES, redemption_view
 from coupon_engine.reversal import reverse
 from schemas.coupons import CouponView, NewRevocation
 from schemas.offers import GiftBalance, LimitPer, LimitRule, PercentOff, Period
 from schemas.redemptions import NewReversal, RedemptionState, RedemptionView
 from tests import make
-from tests.coupon_engine.record import count, kinds, redeemed, taken_back, totals, used
+from tests.coupon_engine.record import count, kinds, redeemed, rows, taken_back, totals, used
 from tests.make import NOON, Shop
 
 EVERY_LIMIT = tuple(
@@ -308,3 +308,27 @@ def test_redeeming_and_reversing_in_any_order_returns_every_total(
             taken_back(session, at, redemption)
 
     assert totals(session) == before
+
+
+@pytest.mark.parametrize("state", RedemptionState)
+def test_a_redemption_is_reversed_from_where_its_table_allows_it(
+    session: Session, state: RedemptionState
+) -> None:
+    at = make.shop(session)
+    redemption = redeemed(session, at, make.coupon(session, at))
+    now = NOON
+    if state is RedemptionState.REVERSED:
+        taken_back(session, at, redemption)
+    elif state is RedemptionState.CLEARED:
+        now = redemption.undo_until
+    else:  # an upload decides so; until there are terminals, the test does
+        put = "UPDATE redemption SET decided = :decided WHERE id = :id RETURNING id"
+        rows(session, put, decided=state, id=redemption.id)
+    session.expire_all()
+    request = NewReversal(id=make.an_id(), redemption_id=redemption.id, reason="mistake")
+
+    if RedemptionState.REVERSED in MOVES[state]:
+        assert reverse(session, at.operator_id, request, now=now).is_whole
+    else:
+        with pytest.raises((AlreadyReversed, UndoWindowClosed)):
+            reverse(session, at.operator_id, request, now=now)
