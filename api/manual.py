@@ -1,8 +1,10 @@
 """What a developer reads: the documentation, the OpenAPI document, a page for each problem."""
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from html import escape
 from typing import Any, cast
 
@@ -20,6 +22,22 @@ STATIC = "/docs/static"
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
+
+# Light or dark, as the reader's screen is; the policy names this very text and allows no other.
+STYLE = """
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+dt { font-weight: 600; margin-top: .75rem; }
+dd { margin: 0; }
+td { padding: .25rem 1rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
+pre { padding: 1rem; border-radius: .5rem;
+      background: color-mix(in srgb, currentColor 8%, transparent);
+      white-space: pre-wrap; overflow-wrap: anywhere; }
+"""
+PAGE_POLICY = (
+    "default-src 'none'; frame-ancestors 'none'; "
+    f"style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'"
 )
 
 INTRODUCTION = """
@@ -94,7 +112,10 @@ async def one_problem(code: str) -> HTMLResponse:
     if code not in _examples():
         raise HTTPException(404)
     problem = _examples()[code]["value"]
-    told = "".join(f"<dt>{who}<dd>{escape(en)}<dd>{zh}" for who, (en, zh) in _told(code).items())
+    told = "".join(
+        f"<dt>{who}<dd>{escape(en)}<dd lang=zh-Hans>{escape(zh)}"
+        for who, (en, zh) in _told(code).items()
+    )
     example = escape(problems.as_text(problem))
     return _page(
         code,
@@ -160,7 +181,9 @@ def _told(code: str) -> Mapping[str, tuple[str, str]]:
 def _page(title: str, body: str) -> HTMLResponse:
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<h1>{title}</h1>{body}"
+        "<meta name=viewport content='width=device-width, initial-scale=1'>"
+        f"<style>{STYLE}</style><h1>{title}</h1>{body}",
+        headers={"Content-Security-Policy": PAGE_POLICY},
     )
 
 

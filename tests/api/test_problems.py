@@ -4,8 +4,10 @@ import ast
 import importlib
 import inspect
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
@@ -255,3 +257,14 @@ def close(database: Engine) -> None:
             {"name": name},
         )
     admin.dispose()
+
+
+def test_a_problems_page_is_allowed_its_own_style_and_no_other(door: Client) -> None:
+    page = door.get("/problems/already_redeemed")
+    style = page.text.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+
+    policy = page.headers["Content-Security-Policy"]
+
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
