@@ -8,7 +8,15 @@ from importlib import import_module
 from importlib.metadata import version
 
 # The first word, and where it is understood. Every other word is the server's.
-ROOMS = {"scan": ("scanner.__main__", "scanner")}
+CLIENT = ("scanner.asking", "server")
+ROOMS = {
+    "scan": ("scanner.__main__", "scanner"),
+    "sign-in": CLIENT,
+    "accept-invitation": CLIENT,
+    "step-up": CLIENT,
+    "pair": CLIENT,
+    "request": CLIENT,
+}
 SERVER = ("api.cli", "server")
 
 
@@ -32,7 +40,7 @@ def main() -> None:
             f"This needs more than is installed ({missing.name} is missing).\n"
             f'Install it with: pip install "counterfoil[{extra}]"'
         ) from None
-    if first in ROOMS:
+    if first == "scan":  # a room for one word does not hear it again
         del sys.argv[1]
     room.main()
 

@@ -8,6 +8,7 @@ from api.deps import Looking, Now, OperatorId, Paging, Transaction
 from api.problems import can_fail_with
 from coupon_engine import campaigns
 from coupon_engine.errors import (
+    ApprovalNeeded,
     CeilingBelowUse,
     CeilingMoved,
     MoveNotAllowed,
@@ -27,7 +28,7 @@ router = APIRouter(tags=["Campaigns"])
 def create_campaign(
     request: NewCampaign, session: Transaction, operator_id: OperatorId, now: Now
 ) -> CampaignView:
-    """Make a campaign as a draft. It gives out nothing until a move has approved it."""
+    """Make a campaign as a draft. It gives out nothing until an approval has covered it."""
     return campaigns.create_campaign(session, operator_id, request, now=now)
 
 
@@ -48,12 +49,12 @@ def one_campaign(
 @router.post(
     "/moves",
     status_code=status.HTTP_201_CREATED,
-    responses=can_fail_with(RequestReused, Unknown, MoveNotAllowed),
+    responses=can_fail_with(RequestReused, Unknown, MoveNotAllowed, ApprovalNeeded),
 )
 def decide(
     request: NewMove, session: Transaction, operator_id: OperatorId, now: Now
 ) -> CampaignView:
-    """Approve, pause, resume, end. A pause stops issuing; it stops redeeming only if asked to."""
+    """Submit, pause, resume, end. A pause stops issuing; it stops redeeming only if asked to."""
     return campaigns.decide(session, operator_id, request, now=now)
 
 
@@ -65,5 +66,8 @@ def decide(
 def move_ceiling(
     request: NewCeiling, session: Transaction, operator_id: OperatorId, now: Now
 ) -> CeilingView:
-    """Move a ceiling from where you believe it stands to where it should stand."""
+    """Move a ceiling from where you believe it stands to where it should stand.
+
+    Down at once. Up, beyond what was approved, it is `pending` until somebody approves it.
+    """
     return campaigns.move_ceiling(session, operator_id, request, now=now)

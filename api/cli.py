@@ -1,5 +1,6 @@
 """What a person does at the server's own terminal: engine verbs, without HTTP between."""
 
+import getpass
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -11,17 +12,20 @@ from uuid import UUID
 
 import typer
 import uvicorn
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import logs
+from api import connections, logs
 from api.deps import wall_clock
 from api.opening import CannotOpen, opened
 from coupon_engine import (
+    acting,
+    api_keys,
+    break_glass,
     campaigns,
     coupons,
     issuing,
@@ -29,12 +33,14 @@ from coupon_engine import (
     redemption,
     reports,
     reversal,
+    sandboxes,
     validating,
 )
 from coupon_engine import keys as signing_keys
 from coupon_engine.database import transaction
 from coupon_engine.embedded import EmbeddedFailed
-from coupon_engine.errors import CouponError, CouponRefused
+from coupon_engine.errors import CouponError, CouponRefused, Unknown
+from coupon_engine.people import accounts
 from coupon_engine.redemption import Presented
 from coupon_engine.settings import (
     SettingsRefused,
@@ -43,13 +49,17 @@ from coupon_engine.settings import (
     short_code_secret,
 )
 from coupon_engine.validation.showing import Shown, shown
-from schemas.base import Wire
+from schemas import people
+from schemas.access import Actor, ActorKind, Scope
+from schemas.api_keys import USUAL_DAYS, ApiKeyMade, ApiKeyShown, NewApiKey, NewSandbox
+from schemas.base import MOST_MINOR, Wire
 from schemas.baskets import Basket
-from schemas.campaigns import ApiKeyView, Move, NewMove, NewOperator, Stops
+from schemas.campaigns import Decidable, Move, NewMove, NewOperator, Stops
 from schemas.coupons import NewCoupon, NewRevocation
 from schemas.ids import new_id
 from schemas.keys import KeyMove, KeyState, NewKey, NewKeyMove
 from schemas.money import in_words
+from schemas.people import InvitationOpened
 from schemas.redemptions import Acceptance, NewRedemption, NewReversal, NewValidation
 
 cli = typer.Typer(
@@ -61,9 +71,11 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 operator_cli = typer.Typer(help="Those who run campaigns here.", no_args_is_help=True)
+admin_cli = typer.Typer(help="Let the first people in.", no_args_is_help=True)
 key_cli = typer.Typer(help="What coupons are signed with.", no_args_is_help=True)
 coupon_cli = typer.Typer(help="One coupon.", no_args_is_help=True)
 campaign_cli = typer.Typer(help="Decide about a campaign.", no_args_is_help=True)
+cli.add_typer(admin_cli, name="admin")
 cli.add_typer(operator_cli, name="operator")
 cli.add_typer(key_cli, name="key")
 cli.add_typer(coupon_cli, name="coupon")
@@ -80,6 +92,7 @@ Total = Annotated[
     int | None, typer.Option("--total", help="What the basket costs, in minor units.")
 ]
 Currency = Annotated[str, typer.Option(help="The currency of the total.")]
+Email = Annotated[str, typer.Option("--email", help="Where they are reached; their sign-in.")]
 Store = Annotated[UUID, typer.Option(help="The store where this happens.")]
 
 
@@ -127,24 +140,56 @@ def serve(
         key_passphrase(settings)
         short_code_secret(settings)
     logs.start(settings)
+    connections.allow_many_files()
     uvicorn.run(
         "api.main:from_environment",
         factory=True,
         host=where[0],
         port=where[1],
         workers=workers or settings.workers,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=30,
+        **connections.SERVING,
     )
 
 
 @cli.command()
 def scan() -> None:
     """Read the coupon in each picture; needs the scanner, and no server."""
-    # Listed here, understood elsewhere: `counterfoil.py` opens that room before it opens this one.
-    raise SystemExit("Ask for it as: counterfoil scan PICTURES...")
+    _elsewhere()
+
+
+@cli.command("sign-in")
+def sign_in() -> None:
+    """Sign in at a server as one of an operator's people."""
+    _elsewhere()
+
+
+@cli.command("accept-invitation")
+def accept_invitation() -> None:
+    """Choose a password, and set up an authenticator app."""
+    _elsewhere()
+
+
+@cli.command("step-up")
+def step_up() -> None:
+    """Confirm that it is you, for ten minutes."""
+    _elsewhere()
+
+
+@cli.command("pair")
+def pair() -> None:
+    """Make this machine a terminal of a store."""
+    _elsewhere()
+
+
+@cli.command("request")
+def request() -> None:
+    """Send one request to a server, as somebody, and print the answer."""
+    _elsewhere()
+
+
+def _elsewhere() -> None:
+    """Be listed here, and understood elsewhere: `counterfoil.py` opens those rooms before this."""
+    raise SystemExit("Ask for it by the command `counterfoil`.")
 
 
 def _assert_free(host: str, port: int) -> None:
@@ -181,27 +226,99 @@ def create_operator(slug: str, name: str) -> None:
         made = operators.create_operator(
             session, NewOperator(id=new_id(now), slug=slug, name=name), now=now
         )
-        key = operators.create_api_key(session, made.id, "first", now=now)
+        key = api_keys.create_api_key(session, made.id, "first", now=now)
     show(made)
     _show_once(key)
 
 
+@admin_cli.command("owner")
+def first_owner(
+    slug: str,
+    email: Email,
+    name: Annotated[str, typer.Option("--name", help="What the owner is called.")],
+) -> None:
+    """Invite somebody who may do everything at an operator: the first one, or one locked out.
+
+    Makes the operator if there is none with this short name.
+    """
+    now = wall_clock()
+    with opened(read_settings()) as engine, transaction(engine) as session:
+        acting.introduce(session, by_hand())
+        operator_id = _operator_or_new(session, slug, now=now)
+        acting.enter(session, operator_id, by_hand())
+        invitation = accounts.create_first_owner(
+            session, operator_id, email=_email(email), name=name, now=now
+        )
+    _show_invitation(slug, invitation)
+
+
+@admin_cli.command("platform")
+def platform_admin(
+    email: Email, name: Annotated[str, typer.Option("--name", help="What they are called.")]
+) -> None:
+    """Invite somebody who runs the platform: makes operators, sees nothing inside them."""
+    now = wall_clock()
+    with opened(read_settings()) as engine, transaction(engine) as session:
+        acting.introduce(session, by_hand())
+        invitation = break_glass.create_platform(session, email=_email(email), name=name, now=now)
+    _show_invitation(break_glass.SLUG, invitation)
+
+
+@operator_cli.command("approval-over")
+def set_approval_over(
+    slug: str,
+    minor: Annotated[int, typer.Argument(min=0, max=MOST_MINOR, help="In minor units; 0: always.")],
+) -> None:
+    """Say above which exposure publishing needs a second person."""
+    with seat(slug) as at:
+        operators.set_approval_over(at.session, at.operator_id, minor, now=at.now)
+    out.print(f"Above {minor} minor units a second person approves.")
+
+
 @operator_cli.command("new-key")
-def new_api_key(slug: str, name: Annotated[str, typer.Argument(help="What it is for.")]) -> None:
+def new_api_key(
+    slug: str,
+    name: Annotated[str, typer.Argument(help="The program that it is for.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it opens; all, if none is named.")
+    ] = None,
+    days: Annotated[int, typer.Option(help="For how long.")] = USUAL_DAYS,
+) -> None:
     """Make one more API key, and print it: this once and never again."""
     with seat(slug) as at:
-        key = operators.create_api_key(at.session, at.operator_id, name, now=at.now)
+        key = api_keys.create_api_key(
+            at.session,
+            at.operator_id,
+            name,
+            scopes=tuple(scope or Scope),
+            days=days,
+            now=at.now,
+        )
     _show_once(key)
 
 
 @operator_cli.command("revoke-key")
 def revoke_api_key(
-    slug: str, id: Annotated[str, typer.Argument(help="The eight letters after cfk_.")]
+    slug: str, id: Annotated[str, typer.Argument(help="The eight letters after cfk_live_.")]
 ) -> None:
     """Close a way in. Servers that know the key forget it within seconds."""
     with seat(slug) as at:
-        operators.revoke_api_key(at.session, at.operator_id, id, now=at.now)
+        api_keys.revoke_api_key(at.session, at.operator_id, id, now=at.now)
     out.print(f"{id} opens nothing any more.")
+
+
+@operator_cli.command("sandbox")
+def open_sandbox(slug: str) -> None:
+    """Make an operator's sandbox, and print a key to it: this once and never again."""
+    with seat(slug) as at:
+        request = NewSandbox(id=at.new_id())
+        sandbox = sandboxes.open_sandbox(
+            at.session, at.operator_id, request, passphrase=at.passphrase, now=at.now
+        )
+        asked = NewApiKey(id=at.new_id(), name="first", scopes=tuple(Scope), is_sandbox=True)
+        made = api_keys.make_api_key(at.session, at.operator_id, asked, now=at.now)
+    show(sandbox)
+    _show_once(made)
 
 
 @key_cli.command("publish")
@@ -322,7 +439,7 @@ def redeem(
         request = NewRedemption(
             id=at.new_id(), code=code, store_id=store, basket=_basket(total, currency)
         )
-        presented = Presented(request, at.read(code))
+        presented = Presented(request, at.read(code), by_hand())
         redeemed = redemption.redeem(at.session, at.operator_id, presented, now=at.now)
     show(redeemed)
 
@@ -414,9 +531,11 @@ class Seat:
 def seat(slug: str) -> Generator[Seat]:
     settings = read_settings()
     with opened(settings) as engine, transaction(engine) as session:
+        operator_id = operators.operator_named(session, slug).id
+        acting.enter(session, operator_id, by_hand())
         yield Seat(
             session=session,
-            operator_id=operators.operator_named(session, slug).id,
+            operator_id=operator_id,
             now=wall_clock(),
             passphrase=key_passphrase(settings).encode(),
             code_secret=short_code_secret(settings).encode(),
@@ -424,7 +543,35 @@ def seat(slug: str) -> Generator[Seat]:
         )
 
 
-def _show_once(key: ApiKeyView) -> None:
+def _email(text: str) -> str:
+    return TypeAdapter[str](people.Email).validate_python(text)
+
+
+def _operator_or_new(session: Session, slug: str, *, now: datetime) -> UUID:
+    try:
+        return operators.operator_named(session, slug).id
+    except Unknown:
+        request = NewOperator(id=new_id(now), slug=slug, name=slug)
+        return operators.create_operator(session, request, now=now).id
+
+
+def _show_invitation(slug: str, invitation: InvitationOpened) -> None:
+    out.print(f"Invitation for {invitation.email} at [bold]{slug}[/]:")
+    out.print(f"  [bold]{invitation.secret}[/]", soft_wrap=True)
+    out.print(
+        f"Good until {invitation.expires_at:%Y-%m-%d %H:%M} UTC, once. Whoever has it chooses the "
+        "password: counterfoil accept-invitation URL.",
+        style="dim",
+    )
+
+
+def by_hand() -> Actor:
+    """Return who sits at the server's own terminal, as the record will tell it."""
+    name = getpass.getuser()
+    return Actor(kind=ActorKind.COMMAND, id=name, name=name)
+
+
+def _show_once(key: ApiKeyShown | ApiKeyMade) -> None:
     out.print(f"API key: [bold]{key.api_key}[/]")
     out.print("Keep it now: only its hash is in the record.", style="dim")
 
@@ -452,7 +599,7 @@ def _kid(at: Seat, which: str) -> str:
 
 
 def _move(
-    campaign_id: UUID, move: Move, slug: str, reason: str, *, redeeming_too: bool = False
+    campaign_id: UUID, move: Decidable, slug: str, reason: str, *, redeeming_too: bool = False
 ) -> None:
     stops = Stops.ISSUING_AND_REDEEMING if redeeming_too else Stops.ISSUING
     with seat(slug) as at:

@@ -3,9 +3,21 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Response, status
 
-from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Page, Transaction
+from api import guesses
+from api.access import row_of
+from api.deps import (
+    Asking,
+    CodeSecret,
+    Keys,
+    Looking,
+    Now,
+    OperatorId,
+    Page,
+    Reading,
+    Transaction,
+)
 from api.problems import can_fail_with
 from coupon_engine import coupons, issuing, printing
 from coupon_engine.errors import (
@@ -16,6 +28,7 @@ from coupon_engine.errors import (
     HolderKeyInvalid,
     HolderKeyRequired,
     NoSigningKey,
+    NotAllowed,
     NotIssuing,
     RequestReused,
     TermsMismatch,
@@ -48,6 +61,21 @@ _ISSUE = (
     HolderKeyInvalid,
 )
 _SHOW = (Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired)
+
+
+async def code_secret_for(caller: Asking, code_secret: CodeSecret, now: Now) -> bytes | None:
+    """Return the secret of short codes for those who may show a coupon, and None for readers.
+
+    A short code spends a coupon as its token does, so it is told to the same people.
+    """
+    try:
+        caller.check(row_of("GET", "/coupons/{coupon_id}/token"), now=now)
+    except NotAllowed:
+        return None
+    return code_secret
+
+
+ReadersSecret = Annotated[bytes | None, Depends(code_secret_for)]
 
 
 @router.post(
@@ -92,12 +120,14 @@ def issue_many(
 def claim(
     request: NewClaim,
     session: Transaction,
-    operator_id: OperatorId,
+    reader: Reading,
     code_secret: CodeSecret,
     now: Now,
 ) -> CouponView:
     """A customer takes a coupon: a fresh one, or the one whose short code they have."""
-    return issuing.claim(session, operator_id, request, code_secret=code_secret, now=now)
+    operator_id = reader.caller.operator_id
+    with guesses.watched_text(reader.door, reader.caller, request.short_code, request.id):
+        return issuing.claim(session, operator_id, request, code_secret=code_secret, now=now)
 
 
 @router.post(
@@ -164,7 +194,7 @@ def all_coupons(
     page: Annotated[CouponPage, Query()],
     session: Looking,
     operator_id: OperatorId,
-    code_secret: CodeSecret,
+    code_secret: ReadersSecret,
     now: Now,
 ) -> list[CouponView]:
     return coupons.coupon_views(
@@ -184,7 +214,7 @@ def one_coupon(
     coupon_id: UUID,
     session: Looking,
     operator_id: OperatorId,
-    code_secret: CodeSecret,
+    code_secret: ReadersSecret,
     now: Now,
 ) -> CouponView:
     return coupons.coupon_view(session, operator_id, coupon_id, code_secret=code_secret, now=now)
@@ -195,7 +225,7 @@ def story(
     coupon_id: UUID,
     session: Looking,
     operator_id: OperatorId,
-    code_secret: CodeSecret,
+    code_secret: ReadersSecret,
     now: Now,
 ) -> StoryView:
     """Everything that happened to a coupon, oldest first."""

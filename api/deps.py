@@ -7,31 +7,46 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, cast
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
+from typing import Annotated, TypeVar, cast
 from uuid import UUID
 
 from anyio import CapacityLimiter
-from fastapi import Depends, HTTPException, Query, Request, status
+from fastapi import Depends, Query, Request
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic import Field
-from sqlalchemy import Engine
+from sqlalchemy import Engine, QueuePool
 from sqlmodel import Session
 
+from api import cookies, signatures
+from api.access import row_of
 from api.batch import Batches
+from api.callers import Caller, bearer_of, must
+from api.credentials import Device
+from api.flood import Flood, Kind
+from api.hashing import Hashing
 from api.kept import Kept
-from coupon_engine.database import transaction
-from coupon_engine.errors import Busy
+from api.providers import Providers
+from coupon_engine import acting
+from coupon_engine.acting import Acting
+from coupon_engine.database import looking, transaction
+from coupon_engine.errors import Busy, NotSignedIn
 from coupon_engine.redemption import Presented
+from coupon_engine.sealing import Vault
 from coupon_engine.validation.issuer_keys import KeyRing
 from coupon_engine.validation.showing import Shown, shown
+from schemas.access import ActorKind
 from schemas.base import Wire
 from schemas.refusals import Why
+from schemas.terminals import SHIFT_HEADER
 
 tick = time.monotonic
 
-LONGEST_WAIT_SECONDS = 5.0
+Answer = TypeVar("Answer")
+
+LONGEST_WAIT_SECONDS = 3.0
 
 
 def wall_clock() -> datetime:
@@ -39,22 +54,68 @@ def wall_clock() -> datetime:
 
 
 @dataclass(frozen=True)
-class Door:
-    """What one running app holds open."""
+class Lane:
+    """Connections that only some requests may take, and a seat for each of them."""
 
     engine: Engine
     looking: Engine  # the same connections, in read-only transactions that see one moment
+    seats: asyncio.Semaphore
+
+
+def lane(engine: Engine) -> Lane:
+    assert isinstance(engine.pool, QueuePool)
+    looking = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return Lane(engine, looking, asyncio.Semaphore(engine.pool.size()))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose redemptions share a transaction, and how far their clock is ahead."""
+
+    operator_id: UUID
+    clock_ahead: timedelta
+
+
+@dataclass(frozen=True)
+class Door:
+    """What one running app holds open."""
+
+    everybody: Lane
+    people: Lane  # of operators: no flood of other requests keeps them from pausing a campaign
+    strangers: Lane  # who sign in, and nothing else
     counters: Engine  # connections for redemptions alone
-    spare: Engine  # for health and the outbox, which no flood of requests may stop
-    seats: asyncio.Semaphore  # as many as `engine` keeps connections
+    asking: Lane  # connections for finding out who asks
+    spare: Engine  # for health and the outbox
     pulse: CapacityLimiter  # threads of health's own
     issuer_url: str
     code_secret: bytes
     passphrase: bytes
+    vault: Vault
     clock: Callable[[], datetime]
-    callers: Kept[str, UUID | None]  # by API key
+    callers: Kept[str, Caller | None]  # by API key
+    devices: Kept[str, Device | None]  # by the id that signs
+    shifts: Kept[tuple[Caller, str], Caller | None]  # by terminal and the shift's secret
+    find_person: Callable[[str], Caller | None]  # by the cookie's secret
+    nonces: signatures.Nonces
+    flood: Flood
     rings: Kept[UUID, KeyRing]
-    batches: Batches[UUID, Presented, str]  # answers are the bodies of `RedemptionView`
+    batches: Batches[Place, Presented, str]  # answers are the bodies of `RedemptionView`
+    hashing: Hashing = field(default_factory=Hashing)  # of passwords
+    providers: Providers = field(default_factory=lambda: Providers(tick))  # of identity
+
+    def close(self) -> None:
+        """Give the connections back; those of `everybody` belong to whoever opened us."""
+        for engine in (
+            self.people.engine,
+            self.strangers.engine,
+            self.counters,
+            self.asking.engine,
+            self.spare,
+        ):
+            engine.dispose()
+
+    def lane_of(self, caller: Caller) -> Lane:
+        return self.people if caller.actor.kind is ActorKind.PERSON else self.everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +123,19 @@ class Reader:
     """Reads what was shown at a counter, with the asking operator's keys."""
 
     door: Door
-    operator_id: UUID
+    caller: Caller
     now: datetime
+
+    @property
+    def place(self) -> Place:
+        return Place(self.caller.operator_id, self.caller.clock_ahead)
 
     def read(self, code: str, challenge: str | None) -> Shown:
         """Read a code. A letter that is not in the ring may be newer than the ring."""
-        ring = self.door.rings.get(self.operator_id)
+        ring = self.door.rings.get(self.caller.operator_id)
         found = self._read_with(ring, code, challenge)
         if found.refused is Why.UNKNOWN_KEY:
-            found = self._read_with(self.door.rings.again(self.operator_id), code, challenge)
+            found = self._read_with(self.door.rings.again(self.caller.operator_id), code, challenge)
         return found
 
     def read_all(self, codes: Sequence[str], challenge: str | None) -> list[Shown]:
@@ -78,7 +143,7 @@ class Reader:
 
     async def read_soon(self, code: str, challenge: str | None) -> Shown:
         """Do what `read` does, in this very thread unless the database has to be asked."""
-        ring = self.door.rings.fresh(self.operator_id)
+        ring = self.door.rings.fresh(self.caller.operator_id)
         found = self._read_with(ring, code, challenge) if ring is not None else None
         if found is None or found.refused is Why.UNKNOWN_KEY:
             return await run_in_threadpool(self.read, code, challenge)
@@ -100,7 +165,7 @@ def door_of(request: Request) -> Door:
 
 
 @asynccontextmanager
-async def _seated(door: Door) -> AsyncGenerator[None]:
+async def _seated(lane: Lane) -> AsyncGenerator[None]:
     """Wait for a seat before any thread is taken.
 
     If requests waited in threads, for a connection or for each other's rows, the one that holds
@@ -111,16 +176,146 @@ async def _seated(door: Door) -> AsyncGenerator[None]:
     """
     try:
         async with asyncio.timeout(LONGEST_WAIT_SECONDS):
-            await door.seats.acquire()
+            await lane.seats.acquire()
     except TimeoutError:
         raise Busy from None
     try:
         yield
     finally:
-        door.seats.release()
+        lane.seats.release()
 
 
-async def read_now(request: Request) -> datetime:
+@asynccontextmanager
+async def _writing(lane: Lane, for_: Acting) -> AsyncGenerator[Session]:
+    async with (
+        _seated(lane),
+        contextmanager_in_threadpool(transaction(lane.engine, for_)) as session,
+    ):
+        yield session
+
+
+@asynccontextmanager
+async def _looking(lane: Lane, for_: Acting) -> AsyncGenerator[Session]:
+    async with _seated(lane), contextmanager_in_threadpool(looking(lane.looking, for_)) as session:
+        yield session
+
+
+async def who_asks(request: Request) -> Caller:
+    """Return who asks, if they may: the row of this endpoint in `access.py` decides.
+
+    `async`, as its neighbours are, so that a look into a dictionary needs no other thread; the
+    database is asked in one.
+
+    Raises:
+        NotSignedIn: No credential of ours, or one that opens nothing.
+        CrossSite: A cookie came along with a request that our own pages have not made.
+        NotAllowed: Not this role, or not with this key.
+        StepUpNeeded: Only for somebody who has just confirmed who they are.
+    """
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:  # a signature is good for one look
+        return known
+    door = door_of(request)
+    caller = (await _somebody(door, request)).from_address(network_of(request))
+    await door.flood.admit_caller(caller, request.url.path)
+    caller.check(row_of(request.method, request.scope["route"].path), now=door.clock())
+    request.state.caller = caller
+    return caller
+
+
+async def _somebody(door: Door, request: Request) -> Caller:
+    """Return whom the credential names; whoever shows too many wrong ones is not looked at."""
+    address = door.flood.address_of(request)
+    await door.flood.check(address)
+    try:
+        return must(await _caller_of(door, request))
+    except NotSignedIn:
+        await door.flood.admit(address, Kind.SIGN_IN)
+        raise
+
+
+async def _caller_of(door: Door, request: Request) -> Caller | None:
+    if key := bearer_of(request):
+        if caller := door.callers.fresh(key):
+            return caller
+        async with _seated(door.asking):
+            return await run_in_threadpool(door.callers.get, key)
+    if signatures.is_signed(request.headers):
+        body = await request.body()
+        async with _seated(door.asking):
+            return await run_in_threadpool(_signer, door, request, body)
+    if secret := cookies.secret_of(request):
+        async with _seated(door.asking):
+            return await run_in_threadpool(_person, door, request, secret)
+    return None
+
+
+def _signer(door: Door, request: Request, body: bytes) -> Caller | None:
+    """Return whose key has signed this request; for a terminal, with its cashier."""
+
+    def key_of(id: str) -> bytes | None:
+        device = door.devices.get(id)
+        return device.public_key if device else None
+
+    id = signatures.signed_by(
+        request.method,
+        _target(request),
+        request.headers,
+        body,
+        key_of,
+        door.nonces,
+        now=door.clock(),
+    )
+    device = door.devices.get(id)
+    if device is None:  # revoked a moment ago
+        return None
+    secret = request.headers.get(SHIFT_HEADER)
+    if secret is None or device.caller.terminal_id is None:
+        return device.caller
+    return door.shifts.get((device.caller, secret))
+
+
+def _person(door: Door, request: Request, secret: str) -> Caller | None:
+    caller = door.find_person(secret)
+    if caller is not None and request.method not in _SAFE:
+        cookies.check_csrf(request, secret)
+    return caller
+
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def _target(request: Request) -> str:
+    """Return path and query as they stood in the request line."""
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
+
+
+def network_of(request: Request) -> str | None:
+    """Return where a request comes from, as far as the record may know: the network, no house.
+
+    The record is never changed, so what may not be kept for long must not get into it.
+    """
+    try:
+        address = ip_address(door_of(request).flood.address_of(request))
+    except ValueError:
+        return None
+    return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+Asking = Annotated[Caller, Depends(who_asks)]
+
+
+async def operator_of(caller: Asking) -> UUID:
+    return caller.operator_id
+
+
+async def read_now(request: Request, caller: Asking) -> datetime:
+    return door_of(request).clock() + caller.clock_ahead
+
+
+async def open_now(request: Request) -> datetime:
     return door_of(request).clock()
 
 
@@ -132,57 +327,79 @@ async def passphrase_of(request: Request) -> bytes:
     return door_of(request).passphrase
 
 
-async def whose_key(request: Request) -> UUID:
-    """Return the operator whose key was sent; the request itself never names one.
-
-    `async`, as its neighbours are, so that a look into a dictionary needs no other thread; the
-    database is asked in one.
-    """
-    operator_id = None
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and key:
-        callers = door_of(request).callers
-        operator_id = callers.fresh(key) or await run_in_threadpool(callers.get, key)
-    if operator_id is None:
-        raise HTTPException(status.HTTP_401_UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
-    return operator_id
+async def vault_of(request: Request) -> Vault:
+    return door_of(request).vault
 
 
-OperatorId = Annotated[UUID, Depends(whose_key)]
-
-
-async def in_transaction(request: Request, _: OperatorId) -> AsyncIterator[Session]:
-    """Begin for somebody who has a key: a stranger takes no seat."""
+async def in_transaction(request: Request, caller: Asking) -> AsyncIterator[Session]:
+    """Begin for somebody we know: a stranger takes no seat here."""
     door = door_of(request)
-    async with _seated(door), contextmanager_in_threadpool(transaction(door.engine)) as session:
+    async with _writing(door.lane_of(caller), caller.acting) as session:
         yield session
 
 
-@asynccontextmanager
-async def _looking(door: Door) -> AsyncGenerator[Session]:
-    session = Session(door.looking, autoflush=False)
-    async with _seated(door), contextmanager_in_threadpool(session):
+async def for_looking(request: Request, caller: Asking) -> AsyncIterator[Session]:
+    door = door_of(request)
+    async with _looking(door.lane_of(caller), caller.acting) as session:
         yield session
 
 
-async def for_looking(request: Request, _: OperatorId) -> AsyncIterator[Session]:
-    async with _looking(door_of(request)) as session:
+async def _admit(request: Request, kind: Kind) -> None:
+    flood = door_of(request).flood
+    await flood.admit(flood.address_of(request), kind)
+
+
+async def for_a_stranger(request: Request) -> AsyncGenerator[Session]:
+    await _admit(request, Kind.SIGN_IN)
+    async with _writing(door_of(request).strangers, acting.NOBODY) as session:
         yield session
 
 
-async def for_anybody(request: Request) -> AsyncIterator[Session]:
-    async with _looking(door_of(request)) as session:
+async def for_the_world(request: Request) -> AsyncIterator[Session]:
+    await _admit(request, Kind.STRANGER)
+    async with _looking(door_of(request).everybody, acting.EVERYWHERE) as session:
         yield session
 
 
+class Steps:
+    """Short transactions of one request, between which it holds no connection and no row."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    async def __call__(self, for_: Acting, work: Callable[[Session], Answer]) -> Answer:
+        async with _writing(self._lane, for_) as session:
+            return await run_in_threadpool(work, session)
+
+
+async def own_steps(request: Request, caller: Asking) -> Steps:
+    return Steps(door_of(request).lane_of(caller))
+
+
+async def steps_of_a_stranger(request: Request) -> Steps:
+    await _admit(request, Kind.SIGN_IN)
+    return Steps(door_of(request).strangers)
+
+
+async def hashing_of(request: Request) -> Hashing:
+    return door_of(request).hashing
+
+
+OperatorId = Annotated[UUID, Depends(operator_of)]
 Now = Annotated[datetime, Depends(read_now)]
+OpenNow = Annotated[datetime, Depends(open_now)]
 CodeSecret = Annotated[bytes, Depends(code_secret_of)]
 Passphrase = Annotated[bytes, Depends(passphrase_of)]
+VaultOf = Annotated[Vault, Depends(vault_of)]
+HashingOf = Annotated[Hashing, Depends(hashing_of)]
+OwnSteps = Annotated[Steps, Depends(own_steps)]
+OpenSteps = Annotated[Steps, Depends(steps_of_a_stranger)]
 
 # scope="function": commit before the answer leaves, so that 201 never means "maybe".
 Transaction = Annotated[Session, Depends(in_transaction, scope="function")]
 Looking = Annotated[Session, Depends(for_looking, scope="function")]
-OpenLooking = Annotated[Session, Depends(for_anybody, scope="function")]
+OpenTransaction = Annotated[Session, Depends(for_a_stranger, scope="function")]
+WorldLooking = Annotated[Session, Depends(for_the_world, scope="function")]
 
 Paging = Annotated[Page, Query()]
 
@@ -200,7 +417,8 @@ async def reader_of(request: Request) -> Reader:
     It asks whose key was sent by itself: each dependency more costs the hot endpoint a twentieth.
     """
     door = door_of(request)
-    return Reader(door, await whose_key(request), door.clock())
+    caller = await who_asks(request)
+    return Reader(door, caller, door.clock() + caller.clock_ahead)
 
 
 def forget_ring(request: Request, operator_id: OperatorId) -> Iterator[None]:

@@ -1,20 +1,18 @@
 """Sends what waits in the outbox, in the background of a server, one message after the other.
 
-Every worker of every server may run this: a message that one has leased no other one gets. Where
-no address is configured there is nobody to tell, and messages are struck off as they come.
+Where no address is configured there is nobody to tell, and messages are struck off as they come.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from threading import Event, Thread
 from uuid import UUID
 
 import httpx
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
+from api.background import Background
 from coupon_engine.outbox import LEASE, Message, Send, dispatch
 
 IDLE_SECONDS = 1.0
@@ -23,34 +21,11 @@ LONGEST_ANSWER_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-class Dispatcher:
-    """A thread that empties the outbox until it is stopped."""
-
-    def __init__(self, engine: Engine, send: Send, clock: Callable[[], datetime]) -> None:
-        self._engine = engine
-        self._send = send
-        self._clock = clock
-        self._is_stopping = Event()
-        self._thread = Thread(target=self._run, name="dispatcher", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the message at hand; the others wait in the record for the next server."""
-        self._is_stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._is_stopping.is_set():
-            try:
-                arrived = dispatch(self._engine, self._send, now=self._clock())
-            except SQLAlchemyError as error:
-                # The database is away. The messages are in it, so nothing can be lost meanwhile.
-                _log.warning("outbox_unreachable", error=type(error).__name__)
-                arrived = 0
-            if not arrived:
-                self._is_stopping.wait(IDLE_SECONDS)
+def dispatcher(engine: Engine, send: Send, clock: Callable[[], datetime]) -> Background:
+    """Return what empties the outbox, again and again."""
+    return Background(
+        "dispatcher", lambda: dispatch(engine, send, now=clock()), idle_seconds=IDLE_SECONDS
+    )
 
 
 def to(url: str | None) -> Send:

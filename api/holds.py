@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, status
 
-from api.deps import Now, OperatorId, Reading, Transaction
+from api import guesses
+from api.deps import Asking, Now, Reading, Transaction
 from api.problems import can_fail_with
 from coupon_engine import holding
 from coupon_engine.errors import CouponRefused, HoldOver, RequestReused, Unknown
@@ -19,13 +20,14 @@ router = APIRouter(tags=["Holds"])
 def hold(
     request: NewHold,
     session: Transaction,
-    operator_id: OperatorId,
     reader: Reading,
     now: Now,
 ) -> HoldView:
     """Keep a coupon for one counter. Redeem with `hold_id` before it lapses."""
+    request = reader.caller.at_counter(request)
     shown = reader.read(request.code, request.challenge)
-    return holding.hold(session, operator_id, request, shown, now=now)
+    with guesses.watched(reader.door, reader.caller, shown, request.id):
+        return holding.hold(session, reader.caller.operator_id, request, shown, now=now)
 
 
 @router.post(
@@ -33,8 +35,8 @@ def hold(
     status_code=status.HTTP_201_CREATED,
     responses=can_fail_with(RequestReused, Unknown, HoldOver),
 )
-def release(
-    request: NewRelease, session: Transaction, operator_id: OperatorId, now: Now
-) -> HoldView:
+def release(request: NewRelease, session: Transaction, caller: Asking, now: Now) -> HoldView:
     """Let a held coupon go before its time."""
-    return holding.release(session, operator_id, request, now=now)
+    return holding.release(
+        session, caller.operator_id, request, store_ids=caller.store_ids, now=now
+    )

@@ -4,11 +4,14 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from coupon_engine.errors import Busy
+
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 # However often somebody shows an unknown letter, the keys are not read more often than this.
 SOONEST_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 2.0
 _LANES = 16  # so that one slow key does not hold up all others
 
 
@@ -39,7 +42,11 @@ class Kept(Generic[Key, Value]):
         return self._younger_than(self._seconds, key)
 
     def get(self, key: Key) -> Value:
-        """Return the value, reading it if need be."""
+        """Return the value, reading it if need be.
+
+        Raises:
+            Busy: Others who read such keys are slow.
+        """
         return self._get(key, self._seconds)
 
     def again(self, key: Key) -> Value:
@@ -51,12 +58,17 @@ class Kept(Generic[Key, Value]):
 
     def _get(self, key: Key, seconds: float) -> Value:
         # Whoever had to wait finds what the one before has read.
-        with self._reading[hash(key) % _LANES]:
+        reading = self._reading[hash(key) % _LANES]
+        if not reading.acquire(timeout=LONGEST_WAIT_SECONDS):
+            raise Busy
+        try:
             value = self._younger_than(seconds, key)
             if value is None:
                 value = self._read(key)
                 self._keep(key, value)
             return value
+        finally:
+            reading.release()
 
     def _younger_than(self, seconds: float, key: Key) -> Value | None:
         kept = self._values.get(key)

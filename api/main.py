@@ -1,7 +1,6 @@
 """The HTTP door, put together and opened."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -10,15 +9,21 @@ from uuid import UUID
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
-from sqlalchemy import Engine, QueuePool
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
-from sqlmodel import Session
 
 from api import (
+    accounts,
+    api_keys,
+    approvals,
+    audit,
     batches,
     campaigns,
+    cashiers,
+    contacts,
     coupons,
+    credentials,
     edges,
     health,
     holds,
@@ -26,28 +31,52 @@ from api import (
     logs,
     manual,
     offers,
+    oidc,
     operators,
+    passkeys,
+    pauses,
+    platform,
     problems,
     redemptions,
     reports,
     reversals,
+    sandboxes,
+    sign_ins,
+    terminals,
     validations,
+    wallets,
     wellknown,
 )
+from api.background import Background
 from api.batch import THREADS, Batches
-from api.deps import Door, tick, wall_clock
-from api.dispatching import Dispatcher, to
+from api.callers import Caller
+from api.credentials import Device
+from api.deps import Door, lane, tick, wall_clock
+from api.dispatching import dispatcher, to
+from api.flood import Flood
 from api.kept import Kept
 from api.opening import opened
+from api.sending import channels_of, sender
+from api.signatures import Nonces
+from coupon_engine import apart
 from coupon_engine import keys as signing_keys
-from coupon_engine import operators as engine_operators
-from coupon_engine.database import open_engine
+from coupon_engine.acting import by_system
+from coupon_engine.database import looking, open_engine
+from coupon_engine.sealing import Vault
 from coupon_engine.settings import Settings, key_passphrase, read_settings, short_code_secret
+from coupon_engine.sweeping import sweep
 from coupon_engine.validation.issuer_keys import KeyRing
 
 CALLER_SECONDS = 5.0
+DEVICE_SECONDS = 2.0
 RING_SECONDS = 10.0
+SWEEP_SECONDS = 600.0
 MOST_KEPT = 10_000
+# Connections of lanes of their own, see `deps.Lane`.
+PEOPLE = 4
+STRANGERS = 3
+ASKING = 4
+SPARE = 4
 
 # What an operator's API key opens. FastAPI looks for the right endpoint in this order, one router
 # after the other: the hot one comes first.
@@ -58,11 +87,25 @@ VERSION_1 = (
     reversals,
     coupons,
     campaigns,
+    approvals,
+    pauses,
     offers,
     batches,
     operators,
+    terminals,
+    cashiers,
+    wallets,
+    contacts,
     reports,
     keys,
+    api_keys,
+    sandboxes,
+    passkeys,
+    oidc,
+    sign_ins,
+    accounts,
+    audit,
+    platform,
 )
 
 
@@ -82,13 +125,18 @@ def app(
         async with contextmanager_in_threadpool(opening(settings)) as engine:
             opened_door = door(engine, settings, clock)
             app.state.door = opened_door
-            dispatcher = Dispatcher(opened_door.spare, to(settings.events_url), clock)
-            dispatcher.start()
+            works = list(_background(opened_door, settings, clock))
+            for work in works:
+                work.start()
+            listening = pauses.Pauses(opened_door.spare)
+            app.state.pauses = listening
+            listening.start()
             yield
+            await run_in_threadpool(listening.stop)
             await opened_door.batches.stop()
-            await run_in_threadpool(dispatcher.stop)
-            opened_door.counters.dispose()
-            opened_door.spare.dispose()
+            for work in works:
+                await run_in_threadpool(work.stop)
+            opened_door.close()
 
     made = FastAPI(
         title="Counterfoil",
@@ -107,9 +155,10 @@ def app(
         made.include_router(module.router, prefix="/v1")
     for module in (wellknown, health, manual):
         made.include_router(module.router)
+    made.include_router(oidc.flow)
     manual.install(made)
     problems.install(made)
-    made.add_middleware(edges.Edge)
+    made.add_middleware(edges.Edge, is_https=settings.issuer_url.startswith("https:"))
     return made
 
 
@@ -120,37 +169,69 @@ def from_environment() -> FastAPI:
     return app(settings)
 
 
+def _background(
+    door: Door, settings: Settings, clock: Callable[[], datetime]
+) -> Iterator[Background]:
+    yield dispatcher(door.spare, to(settings.events_url), clock)
+    yield sender(
+        door.spare,
+        channels_of(settings),
+        vault=door.vault,
+        issuer_url=settings.issuer_url,
+        clock=clock,
+    )
+    yield Background("sweeper", lambda: sweep(door.spare, now=clock()), idle_seconds=SWEEP_SECONDS)
+
+
 def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> Door:
     passphrase = key_passphrase(settings).encode()
     url = engine.url.render_as_string(hide_password=False)
-    # What a counter needs, so that no flood of other requests keeps a queue of customers waiting.
-    counters = open_engine(url, pool=THREADS + 2, overflow=0)
 
-    def caller(api_key: str) -> UUID | None:
-        with Session(counters) as session:
-            return engine_operators.operator_of(session, api_key)
+    def own(pool: int) -> Engine:
+        return open_engine(url, pool=pool, overflow=0, role=apart.ROLE)
+
+    # What a counter needs, so that no flood of other requests keeps a queue of customers waiting.
+    counters = own(THREADS + 2)
+
+    asking = own(ASKING)
+
+    def program(api_key: str) -> Caller | None:
+        return credentials.program(asking, api_key, now=clock())
+
+    def person(secret: str) -> Caller | None:
+        return credentials.person(asking, secret, now=clock())
+
+    def device(id: str) -> Device | None:
+        return credentials.device(asking, id, now=clock())
+
+    def at_shift(of: tuple[Caller, str]) -> Caller | None:
+        return credentials.at_shift(asking, *of, now=clock())
 
     def ring(operator_id: UUID) -> KeyRing:
-        with Session(counters) as session:
+        with looking(counters, by_system(operator_id)) as session:
             return signing_keys.ring(
                 session, operator_id, issuer_url=settings.issuer_url, passphrase=passphrase
             )
 
-    assert isinstance(engine.pool, QueuePool)
     return Door(
-        engine=engine,
-        looking=engine.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        ),
+        everybody=lane(engine),
+        people=lane(own(PEOPLE)),
+        strangers=lane(own(STRANGERS)),
         counters=counters,
-        spare=open_engine(url, pool=2, overflow=0),
-        seats=asyncio.Semaphore(engine.pool.size()),
+        asking=lane(asking),
+        spare=own(3),
         pulse=CapacityLimiter(1),
         issuer_url=settings.issuer_url,
         code_secret=short_code_secret(settings).encode(),
         passphrase=passphrase,
+        vault=Vault.under(passphrase),
         clock=clock,
-        callers=Kept(caller, seconds=CALLER_SECONDS, most=MOST_KEPT, tick=tick),
+        callers=Kept(program, seconds=CALLER_SECONDS, most=MOST_KEPT, tick=tick),
+        devices=Kept(device, seconds=DEVICE_SECONDS, most=MOST_KEPT, tick=tick),
+        shifts=Kept(at_shift, seconds=DEVICE_SECONDS, most=MOST_KEPT, tick=tick),
+        find_person=person,
+        nonces=Nonces(),
+        flood=Flood(tick, factor=settings.flood_factor, trusted_proxies=settings.trusted_proxies),
         rings=Kept(ring, seconds=RING_SECONDS, most=MOST_KEPT, tick=tick),
         batches=Batches(
             partial(redemptions.redeem_together, counters, clock),

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, status
 
-from api.deps import Looking, Now, OperatorId, Paging, Transaction
+from api.deps import Asking, Looking, Now, OperatorId, Paging, Transaction
 from api.problems import can_fail_with
 from coupon_engine import operators
 from coupon_engine.errors import NameTaken, RequestReused, Unknown
@@ -51,8 +51,11 @@ def create_store(
 
 
 @router.get("/stores", tags=["Stores"], responses=can_fail_with())
-def stores(page: Paging, session: Looking, operator_id: OperatorId) -> list[StoreView]:
-    return operators.stores(session, operator_id, after=page.after, most=page.most)
+def stores(page: Paging, session: Looking, caller: Asking) -> list[StoreView]:
+    """The stores that one may see: a shop manager and a cashier, their own."""
+    return operators.stores(
+        session, caller.operator_id, store_ids=caller.store_ids, after=page.after, most=page.most
+    )
 
 
 @router.post(
@@ -62,14 +65,18 @@ def stores(page: Paging, session: Looking, operator_id: OperatorId) -> list[Stor
     responses=can_fail_with(RequestReused, Unknown),
 )
 def create_terminal(
-    request: NewTerminal, session: Transaction, operator_id: OperatorId, now: Now
+    request: NewTerminal, session: Transaction, caller: Asking, now: Now
 ) -> TerminalView:
-    return operators.create_terminal(session, operator_id, request, now=now)
+    caller.see_store(request.store_id)
+    return operators.create_terminal(session, caller.operator_id, request, now=now)
 
 
 @router.get("/terminals", tags=["Terminals"], responses=can_fail_with())
-def terminals(page: Paging, session: Looking, operator_id: OperatorId) -> list[TerminalView]:
-    return operators.terminals(session, operator_id, after=page.after, most=page.most)
+def terminals(page: Paging, session: Looking, caller: Asking) -> list[TerminalView]:
+    """The terminals that one may see: a shop manager, those at their own stores."""
+    return operators.terminals(
+        session, caller.operator_id, store_ids=caller.store_ids, after=page.after, most=page.most
+    )
 
 
 @router.post(

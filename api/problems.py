@@ -24,7 +24,8 @@ from schemas.refusals import Reason, Refusal, Why
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 
-# 404: not here. 409: not now, or not in this state. 422: never, as it was asked. 503: ask again.
+# 401: who are you? 403: not you. 404: not here. 409: not now, or not in this state. 422: never, as
+# it was asked. 429: not so often. 503: ask again.
 STATUS_OF: Mapping[type[CouponError], int] = {
     CouponRefused: 409,
     errors.RequestReused: 409,
@@ -44,6 +45,11 @@ STATUS_OF: Mapping[type[CouponError], int] = {
     errors.TooManyHolderKeys: 409,
     errors.HolderKeyInvalid: 422,
     errors.HolderKeyRequired: 422,
+    errors.ProofInvalid: 422,
+    errors.ContactNotUsable: 422,
+    errors.ContactNeeded: 409,
+    errors.PasscodeWrong: 409,
+    errors.PasscodeOver: 409,
     errors.HoldOver: 409,
     errors.UndoWindowClosed: 409,
     errors.AlreadyReversed: 409,
@@ -51,7 +57,26 @@ STATUS_OF: Mapping[type[CouponError], int] = {
     errors.NoSigningKey: 409,
     errors.KeyTooYoung: 409,
     errors.NoFreeLetter: 409,
+    errors.NotSignedIn: 401,
+    errors.NotAllowed: 403,
+    errors.StepUpNeeded: 403,
+    errors.PasskeyRefused: 422,
+    errors.LastSecondFactor: 409,
+    errors.TooManyKeys: 409,
+    errors.NotASandbox: 409,
+    errors.ClockTooFar: 422,
+    errors.TooManyTries: 429,
+    errors.CrossSite: 403,
+    errors.CodeWrong: 403,
+    errors.PasswordRefused: 422,
+    errors.InvitationOver: 404,
+    errors.StoresMismatch: 422,
     errors.Busy: 503,
+    errors.PairingTaken: 409,
+    errors.SecondPersonNeeded: 403,
+    errors.ChangedSince: 409,
+    errors.ApprovalNeeded: 409,
+    errors.TooManyListeners: 429,
     CannotPrint: 422,
     token_refused.TokenRefused: 409,
     token_refused.NotACoupon: 409,
@@ -71,12 +96,14 @@ STATUS_OF: Mapping[type[CouponError], int] = {
 INVALID = "invalid_request"
 AT_THE_DOOR: Mapping[int, tuple[str, str]] = {
     400: ("unreadable_body", "The body cannot be read."),
-    401: ("api_key_required", "Send an API key: 'Authorization: Bearer cfk_...'."),
     404: ("no_such_page", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take this method."),
+    408: ("too_slow", "The request took too long to arrive."),
     413: ("body_too_large", "The body is too large."),
+    414: ("address_too_long", "The address is too long."),
     415: ("not_json", "Send JSON, as 'Content-Type: application/json'."),
     422: (INVALID, "Something in the request cannot be meant so."),
+    431: ("headers_too_large", "There are too many headers, or they are too long."),
     500: ("internal", "Something broke on our side. Ask again with the same id."),
     503: ("unavailable", "The record cannot be reached just now. Ask again with the same id."),
 }
@@ -144,11 +171,26 @@ def at_the_door(status: int, detail: str | None = None, **more: Any) -> Problem:
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the problem as it leaves."""
-    retry = {"Retry-After": str(RETRY_SECONDS)} if problem.status == 503 else {}
     body = problem.model_dump(mode="json", exclude_none=True)
     return Response(
-        to_json(body), problem.status, {**retry, **(headers or {})}, media_type=MEDIA_TYPE
+        to_json(body),
+        problem.status,
+        {**_headers_of(problem), **(headers or {})},
+        media_type=MEDIA_TYPE,
     )
+
+
+def _headers_of(problem: Problem) -> dict[str, str]:
+    match problem.status:
+        case 401:
+            return {"WWW-Authenticate": "Bearer"}
+        case 429:
+            seconds = (problem.details or {}).get("retry_after_seconds", RETRY_SECONDS)
+            return {"Retry-After": str(seconds)}
+        case 503:
+            return {"Retry-After": str(RETRY_SECONDS)}
+        case _:
+            return {}
 
 
 def as_text(problem: Json) -> str:
@@ -224,10 +266,22 @@ def _says(error: Mapping[str, Any]) -> str:
 def can_fail_with(*kinds: type[CouponError]) -> dict[int | str, dict[str, Any]]:
     """Document the codes of an endpoint: those of its verb, and those that any of them has."""
     by_status: dict[int, list[str]] = {}
-    for kind in (*kinds, errors.Busy):
+    for kind in dict.fromkeys((*kinds, *_ANYWHERE)):
         codes = list(Why) if kind is CouponRefused else [kind.code]
         by_status.setdefault(STATUS_OF[kind], []).extend(codes)
-    return _documents(by_status, (400, 401, 413, 415, 422, 500, 503))
+    return _documents(by_status, (400, 413, 415, 422, 500, 503))
+
+
+# What any endpoint may say to whoever asks.
+_ANYWHERE = (
+    errors.NotSignedIn,
+    errors.CrossSite,
+    errors.NotAllowed,
+    errors.CrossSite,
+    errors.StepUpNeeded,
+    errors.TooManyTries,
+    errors.Busy,
+)
 
 
 def can_break(*kinds: type[CouponError]) -> dict[int | str, dict[str, Any]]:
@@ -295,8 +349,19 @@ _DETAILS: Mapping[str, Json] = {
     "undo_window_closed": {"undo_until": "2026-03-01T13:00:00+00:00"},
     "line_unknown": {"lines": [3]},
     "not_issuing": {"campaign_state": "paused"},
+    "changed_since": {
+        "fingerprint": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+    },
+    "approval_needed": {"stopped_by": "breaker"},
+    "too_many_listeners": {"most": 500},
     "terms_mismatch": {"why": "a coupon must not start before its campaign"},
+    "contact_not_usable": {"why": "codes go to mobile numbers only"},
+    "passcode_wrong": {"tries_left": 4},
     "key_too_young": {"usable_from": "2026-03-03T12:00:00+00:00"},
+    "too_many_keys": {"name": "till server", "most": 2},
+    "clock_too_far": {"most_days": 1825},
+    "too_many_tries": {"retry_after_seconds": 840},
+    "password_refused": {"why": "it has fewer than 15 characters"},
     "stale": {"behind_seconds": 95},
     "clock_ahead": {"ahead_seconds": 300},
 }

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from fastapi import APIRouter, Response, status
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from api.deps import Looking, Now, OperatorId, Reading
+from api import guesses
+from api.deps import Asking, Looking, Now, Place, Reading
 from api.problems import can_fail_with
 from coupon_engine import redemption
+from coupon_engine.acting import by_system
 from coupon_engine.database import repeating
 from coupon_engine.errors import CouponRefused, RequestReused, Unknown
 from coupon_engine.redemption import Outcome, Presented
@@ -29,23 +32,33 @@ async def redeem(request: NewRedemption, reader: Reading) -> Response:
     """Spend a coupon. Repeating the same id is safe: it gets the first answer."""
     # `async` because it waits for its batch: a thousand who wait need no thousand threads. The
     # answer leaves as it stands in the record.
-    presented = Presented(request, await reader.read_soon(request.code, request.challenge))
-    body = await reader.door.batches.ask(reader.operator_id, presented)
+    request = reader.caller.at_counter(request)
+    shown = await reader.read_soon(request.code, request.challenge)
+    presented = Presented(request, shown, reader.caller.actor)
+    body = await guesses.answered(
+        reader.door,
+        reader.caller,
+        shown,
+        request.id,
+        partial(reader.door.batches.ask, reader.place, presented),
+    )
     return Response(body, status.HTTP_201_CREATED, media_type="application/json")
 
 
 @router.get("/redemptions/{redemption_id}", responses=can_fail_with(Unknown))
 def one_redemption(
-    redemption_id: UUID, session: Looking, operator_id: OperatorId, now: Now
+    redemption_id: UUID, session: Looking, caller: Asking, now: Now
 ) -> RedemptionView:
     """A redemption as it stands now: what was reversed since, and whether it has cleared."""
-    return redemption.redemption_view(session, operator_id, redemption_id, now=now)
+    return redemption.redemption_view(
+        session, caller.operator_id, redemption_id, stores=caller.store_ids, now=now
+    )
 
 
 def redeem_together(
     engine: Engine,
     clock: Callable[[], datetime],
-    operator_id: UUID,
+    place: Place,
     batch: Sequence[Presented],
 ) -> list[str | Exception]:
     """Redeem for everybody who is in one batch, in one transaction.
@@ -55,9 +68,11 @@ def redeem_together(
     """
 
     def work(session: Session) -> list[Outcome]:
-        return redemption.redeem_many(session, operator_id, batch, now=clock())
+        now = clock() + place.clock_ahead
+        return redemption.redeem_many(session, place.operator_id, batch, now=now)
 
-    return [_answer(outcome) for outcome in repeating(engine, work)]
+    outcomes = repeating(engine, work, by_system(place.operator_id))
+    return [_answer(outcome) for outcome in outcomes]
 
 
 def _answer(outcome: Outcome) -> str | Exception:

@@ -2,13 +2,15 @@
 
 from fastapi import APIRouter, status
 
-from api.deps import Now, OperatorId, Transaction
+from api.deps import Asking, Now, Transaction
 from api.problems import can_fail_with
 from coupon_engine import reversal
 from coupon_engine.errors import (
     AlreadyReversed,
     LineUnknown,
+    NotAllowed,
     RequestReused,
+    SecondPersonNeeded,
     UndoWindowClosed,
     Unknown,
 )
@@ -20,10 +22,18 @@ router = APIRouter(tags=["Redemptions"])
 @router.post(
     "/reversals",
     status_code=status.HTTP_201_CREATED,
-    responses=can_fail_with(RequestReused, Unknown, UndoWindowClosed, AlreadyReversed, LineUnknown),
+    responses=can_fail_with(
+        RequestReused,
+        Unknown,
+        NotAllowed,
+        UndoWindowClosed,
+        AlreadyReversed,
+        LineUnknown,
+        SecondPersonNeeded,
+    ),
 )
-def reverse(
-    request: NewReversal, session: Transaction, operator_id: OperatorId, now: Now
-) -> ReversalView:
+def reverse(request: NewReversal, session: Transaction, caller: Asking, now: Now) -> ReversalView:
     """Take a redemption back, whole or by line, until its `undo_until`."""
-    return reversal.reverse(session, operator_id, request, now=now)
+    return reversal.reverse(
+        session, caller.operator_id, request, store_ids=caller.store_ids, now=now
+    )

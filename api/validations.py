@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.deps import Looking, Now, OperatorId, Reading
+from api import guesses
+from api.deps import Looking, Now, Reading
 from api.problems import can_fail_with
 from coupon_engine import validating
 from coupon_engine.errors import Unknown
@@ -15,10 +16,15 @@ router = APIRouter(tags=["Redemptions"])
 def validate(
     request: NewValidation,
     session: Looking,
-    operator_id: OperatorId,
     reader: Reading,
     now: Now,
 ) -> ValidationView:
     """Say what each coupon would take off this basket. Changes nothing and promises nothing."""
+    reader.caller.see_store(request.store_id)
     codes = reader.read_all(request.codes, request.challenge)
-    return validating.validate(session, operator_id, request, codes, now=now)
+    return guesses.looked_at(
+        reader.door,
+        reader.caller,
+        codes,
+        lambda: validating.validate(session, reader.caller.operator_id, request, codes, now=now),
+    )

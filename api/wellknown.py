@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.deps import OpenLooking
+from api.deps import WorldLooking
 from api.problems import can_break
 from coupon_engine import keys
 from coupon_engine.errors import Busy
@@ -13,6 +13,6 @@ router = APIRouter(prefix="/.well-known", tags=["Keys"])
 
 
 @router.get("/jwks.json", responses=can_break(Busy))
-def jwks(session: OpenLooking) -> dict[str, list[dict[str, Any]]]:
+def jwks(session: WorldLooking) -> dict[str, list[dict[str, Any]]]:
     """Every public key that still verifies coupons (RFC 7517)."""
     return keys.jwks(session)

@@ -157,8 +157,10 @@ WITH redeemed AS MATERIALIZED (
            'accepted', currency, basket_minor, {discount_minor}, lines::jsonb, limit_keys, evidence
     FROM redeemed, bench_like
 ), told AS (
-    INSERT INTO event (operator_id, id, kind, subject_id, campaign_id, at, recorded_at, data)
-    SELECT operator_id, event_id, 'coupon_redeemed', id, campaign_id, now(), now(), data::jsonb
+    INSERT INTO event (operator_id, id, kind, subject_id, campaign_id, at, recorded_at, data,
+                       actor)
+    SELECT operator_id, event_id, 'coupon_redeemed', id, campaign_id, now(), now(), data::jsonb,
+           '{{"kind": "system", "id": "peer", "name": "peer"}}'::jsonb
     FROM redeemed, bench_like
 ), sent AS (
     INSERT INTO outbox (operator_id, id, kind, body, due_at)
@@ -174,7 +176,7 @@ WHERE limit_row.operator_id = taken.operator_id
 
 _BEFORE_ISSUING = (
     # Places in the status list that none of ours will ever have.
-    "CREATE SEQUENCE bench_place START 1000000000000",
+    "CREATE SEQUENCE bench_place START 900000000",
     """
     CREATE TABLE bench_like AS
         SELECT coupon.operator_id, coupon.campaign_id, CAST(:batch_id AS uuid) AS batch_id,
@@ -212,8 +214,10 @@ WITH issued AS MATERIALIZED (
            uses
     FROM issued
 ), told AS (
-    INSERT INTO event (operator_id, id, kind, subject_id, campaign_id, at, recorded_at, data)
-    SELECT operator_id, event_id, 'coupon_issued', id, campaign_id, now(), now(), data::jsonb
+    INSERT INTO event (operator_id, id, kind, subject_id, campaign_id, at, recorded_at, data,
+                       actor)
+    SELECT operator_id, event_id, 'coupon_issued', id, campaign_id, now(), now(), data::jsonb,
+           '{"kind": "system", "id": "peer", "name": "peer"}'::jsonb
     FROM issued
 ), sent AS (
     INSERT INTO outbox (operator_id, id, kind, body, due_at)

@@ -24,7 +24,8 @@ from bench.door import Door
 from bench.machine import Case, Round
 from bench.peers import Peer
 from bench.shop import Shop
-from coupon_engine import redemption
+from coupon_engine import apart, redemption
+from coupon_engine.acting import by_system
 from coupon_engine.database import open_engine, repeating
 from coupon_engine.redemption import Outcome, Presented
 from coupon_engine.validation.showing import Shown
@@ -46,6 +47,7 @@ class Bench:
     """What all measurements share. What is made ready for one and not needed serves the next."""
 
     engine: Engine
+    limited: Engine
     at: Shop
     batch_id: UUID
     door: Door
@@ -89,9 +91,12 @@ def _bench(seconds: float, workers: int) -> Generator[Bench]:
         server = closing.enter_context(shop.durable_server())
         engine = open_engine(server.url)
         closing.callback(engine.dispose)
+        limited = open_engine(server.url, role=apart.ROLE)  # with the rights that a server has
+        closing.callback(limited.dispose)
         at = shop.open_shop(engine, now=now)
         bench = Bench(
             engine=engine,
+            limited=limited,
             at=at,
             batch_id=shop.new_batch(engine, at, now=now),
             door=closing.enter_context(door.opened(shop.settings(server), workers=workers)),
@@ -153,7 +158,7 @@ def _by_the_engine(bench: Bench, together: int) -> Case:
         while len(bench.presented) >= together and time.perf_counter() < started + bench.seconds:
             batch = [bench.presented.popleft() for _ in range(together)]
             asked_at = time.perf_counter()
-            outcomes = _redeem(bench.engine, bench.at, batch)
+            outcomes = _redeem(bench.limited, bench.at, batch)
             latencies_ms.append((time.perf_counter() - asked_at) * 1000)
             if refused := [outcome for outcome in outcomes if outcome.error]:
                 raise RuntimeError(f"the engine said {refused[0]}")
@@ -184,6 +189,7 @@ def _redeem(engine: Engine, at: Shop, batch: Sequence[Presented]) -> list[Outcom
     return repeating(
         engine,
         lambda session: redemption.redeem_many(session, at.operator_id, batch, now=_now()),
+        by_system(at.operator_id),
     )
 
 

@@ -11,6 +11,9 @@ from sqlalchemy import Engine
 from sqlmodel import Session, col, select
 
 from coupon_engine import (
+    acting,
+    api_keys,
+    approving,
     batches,
     campaigns,
     coupons,
@@ -25,16 +28,16 @@ from coupon_engine.migrating import migrate
 from coupon_engine.settings import Settings
 from coupon_engine.tables import Campaign, Coupon
 from coupon_engine.validation.issuer_keys import KeyRing
+from schemas.access import Actor, ActorKind, Role
+from schemas.approvals import NewApproval
 from schemas.base import MOST_COUNT, MOST_MINOR
 from schemas.baskets import Basket, Line
 from schemas.campaigns import (
-    Move,
     NewBatch,
     NewCampaign,
     NewCustomer,
     NewCustomers,
     NewMerchant,
-    NewMove,
     NewOffer,
     NewOperator,
     NewStore,
@@ -58,6 +61,7 @@ BASKET = Basket(
         Line(product="4008400404127", category="sweets", quantity=3, unit_price_minor=299),
     ),
 )
+SECOND_PERSON = Actor(kind=ActorKind.PERSON, id="second", name="Bea", role=Role.APPROVER)
 DISCOUNT_MINOR = 200
 CUSTOMERS = 2_000
 
@@ -95,10 +99,10 @@ def settings(server: embedded.Embedded) -> Settings:
     )
 
 
-def open_shop(engine: Engine, *, now: datetime) -> Shop:
+def open_shop(engine: Engine, *, slug: str = "bench", now: datetime) -> Shop:
     with transaction(engine) as session:
         operator = operators.create_operator(
-            session, NewOperator(id=new_id(now), slug="bench", name="Bench"), now=now
+            session, NewOperator(id=new_id(now), slug=slug, name="Bench"), now=now
         )
         at = operator.id
         merchant = operators.create_merchant(
@@ -126,7 +130,7 @@ def open_shop(engine: Engine, *, now: datetime) -> Shop:
             terminal_id=terminal.id,
             campaign_id=_campaign(session, at, now=now),
             customer_ids=tuple(each.id for each in customers),
-            api_key=operators.create_api_key(session, at, "bench", now=now).api_key,
+            api_key=api_keys.create_api_key(session, at, "bench", now=now).api_key,
             ring=_signing_key(session, at, now=now),
         )
 
@@ -152,7 +156,20 @@ def new_batch(
     with transaction(engine) as session:
         offers.create_offer(session, shop.operator_id, offer, now=now)
         batches.create_batch(session, shop.operator_id, batch, now=now)
+        approve(session, shop.operator_id, shop.campaign_id, new_id(now), now=now)
     return batch.id
+
+
+def approve(
+    session: Session, operator_id: UUID, campaign_id: UUID, id: UUID, *, now: datetime
+) -> None:
+    """Let a second person say yes to the campaign as it stands."""
+    seen = approving.diff(session, operator_id, campaign_id, now=now).fingerprint
+    asked = NewApproval(id=id, campaign_id=campaign_id, seen=seen, reason="ready")
+    first_person = acting.actor_of(session)
+    acting.enter(session, operator_id, SECOND_PERSON)
+    approving.approve(session, operator_id, asked, now=now)
+    acting.enter(session, operator_id, first_person)
 
 
 def new_coupons(
@@ -229,15 +246,13 @@ def _campaign(session: Session, at: UUID, *, now: datetime) -> UUID:
             budget_minor=MOST_MINOR,
             max_redemptions=MOST_COUNT,
             max_issued=MOST_COUNT,
+            max_per_minute=MOST_COUNT,
+            max_per_customer=MOST_COUNT,
+            planned_per_minute=MOST_COUNT,
         ),
         now=now,
     )
-    campaigns.decide(
-        session,
-        at,
-        NewMove(id=new_id(now), campaign_id=campaign.id, move=Move.APPROVE, reason="a bench"),
-        now=now,
-    )
+    approve(session, at, campaign.id, new_id(now), now=now)
     return campaign.id
 
 

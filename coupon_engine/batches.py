@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from coupon_engine import events, limits, offers
+from coupon_engine import approving, events, limits, offers
 from coupon_engine.answers import answered
 from coupon_engine.errors import MoveNotAllowed, OfferSuperseded, TermsMismatch
 from coupon_engine.rows import found, locked
@@ -61,6 +61,7 @@ def create_batch(
         budget_minor=request.budget_minor,
         has_short_codes=request.has_short_codes,
         needs_claim=request.needs_claim,
+        needs_contact=request.needs_contact,
         decided=S.READY,
         created_at=now,
     )
@@ -74,6 +75,7 @@ def create_batch(
     ):
         key = limits.batch_key(batch.id, of)
         session.add(limits.new_row(operator_id, campaign.id, key, max_count=count, max_minor=minor))
+    approving.edited(session, campaign)
     _tell(session, "batch_created", batch, now, {"offer_id": offer.id, "size": batch.size})
     return _view(session, batch, now=now)
 
@@ -129,6 +131,7 @@ def _view(session: Session, batch: Batch, *, now: datetime) -> BatchView:
         issued_count=issued,
         has_short_codes=batch.has_short_codes,
         needs_claim=batch.needs_claim,
+        needs_contact=batch.needs_contact,
     )
 
 

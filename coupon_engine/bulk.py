@@ -97,18 +97,29 @@ def _sql(change: Change, at: int) -> str:
             return f"INSERT INTO {table} ({named}) SELECT {named} FROM {rows}{tail}"
         case Update(key=key):
             values = ", ".join(f"{name} = new.{name}" for name in columns if name not in key)
-            return f"UPDATE {table} AS old SET {values} FROM {rows} WHERE {_same(key, at)}"
-        case Delete(key=key):
-            return f"DELETE FROM {table} AS old USING {rows} WHERE {_same(key, at)}"
+            return f"UPDATE {table} AS old SET {values} FROM {rows} WHERE {_same(change, at)}"
+        case Delete():
+            return f"DELETE FROM {table} AS old USING {rows} WHERE {_same(change, at)}"
 
 
 def name_of(table: type[SQLModel]) -> str:
     return cast("Table", getattr(table, "__table__")).name  # noqa: B009 (SQLModel hides it)
 
 
-def _same(key: tuple[str, ...], at: int) -> str:
+def _same(change: Update | Delete, at: int) -> str:
     # The list of keys says nothing new, but keeps a plan that was made while the table was small
     # from reading all of it when it is large.
     return " AND ".join(
-        f"old.{name} = new.{name} AND old.{name} = ANY(%({name}{at})s)" for name in key
+        f"{_joined(change, name)}old.{name} = ANY(%({name}{at})s)" for name in change.key
     )
+
+
+def _joined(change: Update | Delete, name: str) -> str:
+    """Compare a column of the key with the new rows', unless all of them have one value there.
+
+    The operator is such a column. Row-level security compares it as well, and PostgreSQL, which
+    takes each comparison for a rare coincidence, would come to expect one row and go through the
+    whole batch for each of its rows: 2.3 s for 3,000, which take 40 ms.
+    """
+    is_one = len({row[name] for row in change.rows}) == 1 and len(change.key) > 1
+    return "" if is_one else f"old.{name} = new.{name} AND "

@@ -8,14 +8,16 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from coupon_engine import events, limits
+from coupon_engine import approving, breaker, events, limits, pausing
+from coupon_engine.acting import actor_of
 from coupon_engine.answers import answered
-from coupon_engine.errors import CeilingBelowUse, CeilingMoved, MoveNotAllowed
+from coupon_engine.campaign_states import MOVES, state_of
+from coupon_engine.errors import ApprovalNeeded, CeilingBelowUse, CeilingMoved, MoveNotAllowed
 from coupon_engine.operators import next_number
 from coupon_engine.rows import found, locked, some
 from coupon_engine.tables import Campaign, Limit
 from coupon_engine.validation.ceilings import LimitFacts
-from schemas.base import MOST_COUNT
+from schemas.base import MOST_COUNT, MOST_MINOR
 from schemas.campaigns import (
     CampaignState,
     CampaignView,
@@ -29,16 +31,6 @@ from schemas.campaigns import (
 from schemas.offers import LimitOf
 
 S = CampaignState
-
-# What a person may decide, and where it leads. Scheduled, running and over follow from the dates.
-MOVES: Mapping[CampaignState, Mapping[Move, CampaignState]] = {
-    S.DRAFT: {Move.SUBMIT: S.IN_REVIEW, Move.APPROVE: S.APPROVED, Move.ARCHIVE: S.ARCHIVED},
-    S.IN_REVIEW: {Move.REJECT: S.DRAFT, Move.APPROVE: S.APPROVED},
-    S.APPROVED: {Move.PAUSE: S.PAUSED, Move.END: S.ENDED},
-    S.PAUSED: {Move.RESUME: S.APPROVED, Move.END: S.ENDED},
-    S.ENDED: {Move.ARCHIVE: S.ARCHIVED},
-    S.ARCHIVED: {},
-}
 
 
 @answered(CampaignView)
@@ -56,6 +48,11 @@ def create_campaign(
         starts_at=request.starts_at,
         ends_at=request.ends_at,
         decided=S.DRAFT,
+        editors=[approving.name_of(actor_of(session))],
+        planned_per_minute=request.planned_per_minute,
+        planned_minor_per_minute=request.planned_minor_per_minute or request.budget_minor,
+        max_per_minute=request.max_per_minute,
+        max_per_customer=request.max_per_customer,
         level=request.level,
         offline=request.offline,
         freshness_seconds=request.freshness_seconds,
@@ -73,23 +70,31 @@ def create_campaign(
 
 @answered(CampaignView)
 def decide(session: Session, operator_id: UUID, request: NewMove, *, now: datetime) -> CampaignView:
-    """Approve, pause, resume, end ... A pause stops issuing; it stops redeeming only if asked to.
+    """Submit, pause, resume, end ... A pause stops issuing; it stops redeeming only if asked to.
+
+    Terminals that listen hear of it at once.
 
     Raises:
         Unknown: No such campaign.
         MoveNotAllowed: Not from the state in which it is.
+        ApprovalNeeded: A breaker has stopped it, and nobody has approved it since.
     """
     campaign = locked(session, Campaign, operator_id, request.campaign_id)
     decided = CampaignState(campaign.decided)
     target = MOVES[decided].get(request.move)
     if target is None:
         raise MoveNotAllowed(state=decided, move=request.move, allowed=sorted(MOVES[decided]))
+    if request.move is Move.RESUME and campaign.stopped_by:
+        raise ApprovalNeeded(stopped_by=campaign.stopped_by)
+    before = {"state": decided, "stops": campaign.stops}
     campaign.decided = target
     if target is not S.ARCHIVED:
         campaign.stops = request.stops if target in (S.PAUSED, S.ENDED) else None
     session.add(campaign)
     data = {"move": request.move, "reason": request.reason, "stops": campaign.stops}
+    data |= {"before": before, "after": {"state": target, "stops": campaign.stops}}
     _tell(session, "campaign_decided", campaign, now, {"from": decided, "to": target, **data})
+    pausing.tell(session, operator_id)
     return _view(session, campaign, now=now)
 
 
@@ -99,29 +104,37 @@ def move_ceiling(
 ) -> CeilingView:
     """Move one ceiling from where the asker believes it stands to where it should stand.
 
+    Up to what was last approved, at once. Beyond that it is a proposal, in force when somebody has
+    approved it; the next who moves the ceiling starts from there.
+
     Raises:
         Unknown: No such campaign.
         CeilingMoved: It stands elsewhere; somebody was quicker.
         CeilingBelowUse: More than the target is spent, issued or promised already.
     """
-    campaign = found(session, Campaign, operator_id, request.campaign_id)
-    of = LimitOf.ISSUE if request.ceiling is Ceiling.MAX_ISSUED else LimitOf.REDEEM
-    own = limits.of_campaign(campaign.id, of)
-    (facts,) = limits.locked(session, operator_id, [own], now=now).facts([own])
-    standing, in_use = _standing(facts, request.ceiling)
+    found(session, Campaign, operator_id, request.campaign_id)
+    facts = limits.locked_of_campaign(session, operator_id, request.campaign_id, now=now)
+    campaign = locked(session, Campaign, operator_id, request.campaign_id)
+    standing = approving.wanted(campaign, facts)[request.ceiling]
     if standing != request.current:
         raise CeilingMoved(current=standing)
+    in_use = _in_use(campaign, facts, request.ceiling)
     if request.target < in_use:
         raise CeilingBelowUse(in_use=in_use)
-    if request.ceiling is not Ceiling.BUDGET_MINOR and request.target > MOST_COUNT:
+    if not request.ceiling.endswith("_minor") and request.target > MOST_COUNT:
         raise CeilingBelowUse(most=MOST_COUNT)
-    row = locked(session, Limit, operator_id, own.key)
-    if request.ceiling is Ceiling.BUDGET_MINOR:
-        row.max_minor = request.target
-    else:
-        row.max_count = request.target
-    session.add(row)
-    data = {"ceiling": request.ceiling, "from": standing, "to": request.target}
+    approved = campaign.approved["ceilings"][request.ceiling] if campaign.approved else MOST_MINOR
+    in_force = approving.in_force(campaign, facts)[request.ceiling]
+    pending = request.target > max(in_force, approved)
+    campaign.proposed = {
+        name: value for name, value in campaign.proposed.items() if name != request.ceiling
+    } | ({request.ceiling.value: request.target} if pending else {})
+    if not pending:
+        approving.put_in_force(session, campaign, {request.ceiling: request.target})
+    session.add(campaign)
+    approving.edited(session, campaign)
+    data = {"ceiling": request.ceiling, "from": standing, "to": request.target, "pending": pending}
+    data |= {"before": standing, "after": request.target}
     _tell(session, "ceiling_moved", campaign, now, {**data, "reason": request.reason})
     return CeilingView(
         id=request.id,
@@ -129,6 +142,7 @@ def move_ceiling(
         ceiling=request.ceiling,
         previous=standing,
         target=request.target,
+        pending=pending,
         at=now,
     )
 
@@ -151,36 +165,42 @@ def campaign_views(
     return [_view(session, row, now=now) for row in rows]
 
 
-def state_of(campaign: Campaign, now: datetime) -> CampaignState:
-    """Return what a person decided and what the dates have made of it."""
-    decided = CampaignState(campaign.decided)
-    if decided not in (S.APPROVED, S.PAUSED):
-        return decided
-    if now >= campaign.ends_at:
-        return S.ENDED
-    if decided is S.PAUSED:
-        return S.PAUSED
-    return S.SCHEDULED if now < campaign.starts_at else S.RUNNING
-
-
 def _limit_rows(operator_id: UUID, request: NewCampaign) -> Sequence[Limit]:
-    def row(of: LimitOf, max_count: int, max_minor: int) -> Limit:
-        key = limits.campaign_key(request.id, of)
-        return limits.new_row(
-            operator_id, request.id, key, max_count=max_count, max_minor=max_minor
-        )
-
+    planned_minor = request.planned_minor_per_minute or request.budget_minor
     return (
-        row(LimitOf.REDEEM, request.max_redemptions, request.budget_minor),
-        row(LimitOf.ISSUE, request.max_issued, 0),
+        limits.new_row(
+            operator_id,
+            request.id,
+            limits.campaign_key(request.id, LimitOf.REDEEM),
+            max_count=request.max_redemptions,
+            max_minor=request.budget_minor,
+            max_per_minute=request.max_per_minute,
+            max_minor_per_minute=breaker.most_minor_in_a_minute(planned_minor),
+        ),
+        limits.new_row(
+            operator_id,
+            request.id,
+            limits.campaign_key(request.id, LimitOf.ISSUE),
+            max_count=request.max_issued,
+            max_minor=0,
+            max_per_minute=breaker.most_in_a_minute(request.planned_per_minute),
+        ),
     )
 
 
-def _standing(facts: LimitFacts, ceiling: Ceiling) -> tuple[int, int]:
-    """Return where a ceiling stands, and what is used of it."""
-    if ceiling is Ceiling.BUDGET_MINOR:
-        return facts.max_minor, facts.spent_minor + facts.held_minor
-    return facts.max_count, facts.used_count + facts.held_count
+def _in_use(campaign: Campaign, facts: Mapping[str, LimitFacts], ceiling: Ceiling) -> int:
+    """Return what is used of a ceiling; of a rate nothing, the minute passes."""
+    redeeming = facts[limits.campaign_key(campaign.id, LimitOf.REDEEM)]
+    issuing = facts[limits.campaign_key(campaign.id, LimitOf.ISSUE)]
+    match ceiling:
+        case Ceiling.BUDGET_MINOR:
+            return redeeming.spent_minor + redeeming.held_minor
+        case Ceiling.MAX_REDEMPTIONS:
+            return redeeming.used_count + redeeming.held_count
+        case Ceiling.MAX_ISSUED:
+            return issuing.used_count
+        case _:
+            return 0
 
 
 def _view(session: Session, campaign: Campaign, *, now: datetime) -> CampaignView:
@@ -198,6 +218,7 @@ def _view(session: Session, campaign: Campaign, *, now: datetime) -> CampaignVie
             "zone": campaign.zone,
             "state": state_of(campaign, now),
             "stops": campaign.stops,
+            "stopped_by": campaign.stopped_by,
             "starts_at": campaign.starts_at,
             "ends_at": campaign.ends_at,
             "level": campaign.level,
@@ -210,6 +231,11 @@ def _view(session: Session, campaign: Campaign, *, now: datetime) -> CampaignVie
             "redeemed_count": redeeming.used_count,
             "max_issued": issuing.max_count,
             "issued_count": issuing.used_count,
+            "max_per_minute": campaign.max_per_minute,
+            "max_per_customer": campaign.max_per_customer,
+            "planned_per_minute": campaign.planned_per_minute,
+            "planned_minor_per_minute": campaign.planned_minor_per_minute,
+            "proposed": campaign.proposed,
         }
     )
 

@@ -3,13 +3,14 @@
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session, col, select
 
 from coupon_engine import events
-from coupon_engine.answers import answered
+from coupon_engine.answers import More, Request, Verb, answered
 from coupon_engine.errors import (
     CouponNotUsable,
     CouponTaken,
@@ -38,8 +39,35 @@ from schemas.token import CouponFields, Policy
 
 MOST_HOLDER_CHANGES = 3
 
+_NOT_KEPT = "not kept"
 
-@answered(CouponView)
+
+def answered_with_code(
+    verb: Verb[Request, More, CouponView],
+) -> Verb[Request, More, CouponView]:
+    """Do what `answered` does, and keep no short code: it would spend the coupon."""
+
+    @wraps(verb)
+    def untold(
+        session: Session, operator_id: UUID, request: Request, *args: More.args, **more: More.kwargs
+    ) -> CouponView:
+        made = verb(session, operator_id, request, *args, **more)
+        return made.model_copy(update={"short_code": made.short_code and _NOT_KEPT})
+
+    @wraps(verb)
+    def told(
+        session: Session, operator_id: UUID, request: Request, *args: More.args, **more: More.kwargs
+    ) -> CouponView:
+        kept = answered(CouponView)(untold)(session, operator_id, request, *args, **more)
+        secret = more["code_secret"]
+        assert isinstance(secret, bytes)
+        code = kept.short_code and short_code.short_code_of(kept.id, secret)
+        return kept.model_copy(update={"short_code": code})
+
+    return told
+
+
+@answered_with_code
 def revoke(
     session: Session,
     operator_id: UUID,
@@ -63,7 +91,7 @@ def revoke(
     return view(session, coupon, code_secret=code_secret, now=now)
 
 
-@answered(CouponView)
+@answered_with_code
 def transfer(
     session: Session,
     operator_id: UUID,
@@ -99,7 +127,7 @@ def transfer(
     return view(session, coupon, code_secret=code_secret, now=now)
 
 
-@answered(CouponView)
+@answered_with_code
 def rebind(
     session: Session,
     operator_id: UUID,
@@ -133,9 +161,14 @@ def rebind(
 
 
 def coupon_view(
-    session: Session, operator_id: UUID, coupon_id: UUID, *, code_secret: bytes, now: datetime
+    session: Session,
+    operator_id: UUID,
+    coupon_id: UUID,
+    *,
+    code_secret: bytes | None,
+    now: datetime,
 ) -> CouponView:
-    """Return a coupon as it stands.
+    """Return a coupon as it stands; without the secret, without its short code.
 
     Raises:
         Unknown: No such coupon.
@@ -152,7 +185,7 @@ def coupon_views(
     customer_id: UUID | None,
     after: UUID | None,
     most: int,
-    code_secret: bytes,
+    code_secret: bytes | None,
     now: datetime,
 ) -> list[CouponView]:
     """Return coupons in the order of their ids, of a batch or a customer or both."""
@@ -168,7 +201,12 @@ def coupon_views(
 
 
 def story(
-    session: Session, operator_id: UUID, coupon_id: UUID, *, code_secret: bytes, now: datetime
+    session: Session,
+    operator_id: UUID,
+    coupon_id: UUID,
+    *,
+    code_secret: bytes | None,
+    now: datetime,
 ) -> StoryView:
     """Return everything that happened to a coupon, oldest first.
 
@@ -229,7 +267,9 @@ def token(
     )
 
 
-def view(session: Session, coupon: Coupon, *, code_secret: bytes, now: datetime) -> CouponView:
+def view(
+    session: Session, coupon: Coupon, *, code_secret: bytes | None, now: datetime
+) -> CouponView:
     """Return a coupon as it stands, its state worked out from the record and the hour."""
     terms = terms_of(session, coupon.operator_id, [coupon.offer_id])[coupon.offer_id]
     campaign = found(session, Campaign, coupon.operator_id, coupon.campaign_id)
@@ -316,8 +356,8 @@ def _fields(session: Session, coupon: Coupon, campaign: Campaign) -> CouponField
     )
 
 
-def _short_code(coupon: Coupon, secret: bytes) -> str | None:
-    return short_code.short_code_of(coupon.id, secret) if coupon.code_hash else None
+def _short_code(coupon: Coupon, secret: bytes | None) -> str | None:
+    return short_code.short_code_of(coupon.id, secret) if secret and coupon.code_hash else None
 
 
 def _tell(

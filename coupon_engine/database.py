@@ -13,6 +13,8 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import Session
 
+from coupon_engine import acting
+from coupon_engine.acting import NOBODY, Acting
 from coupon_engine.errors import Busy, CouponError
 
 # PostgreSQL bounds every wait; no time-out of ours ever runs round a transaction.
@@ -28,23 +30,27 @@ class Crossed(Exception):
     """Another transaction wrote the same answer first: run this one again, and it will see it."""
 
 
-def open_engine(url: str, *, pool: int = 8, overflow: int = 4) -> Engine:
+def open_engine(url: str, *, pool: int = 8, overflow: int = 4, role: str | None = None) -> Engine:
     """Open a pool of connections, each of which waits for nothing longer than `TIMEOUTS` say.
+
+    `role` gives up the rights of whoever logs in for those of that role.
 
     Raises:
         RuntimeError: The server would lose committed rows in a crash, or is not PostgreSQL.
     """
     if not url.startswith("postgresql"):
         raise RuntimeError("Counterfoil keeps its record in PostgreSQL; see docs/decisions/0001.")
+    giving_up = f" -c role={role}" if role else ""
     engine = create_engine(
         url,
-        connect_args={"options": f"{TIMEOUTS} -c timezone=UTC"},
+        connect_args={"options": f"{TIMEOUTS} -c timezone=UTC{giving_up}"},
         pool_size=pool,
         max_overflow=overflow,
         pool_timeout=2,
         pool_pre_ping=False,
     )
     event.listen(engine, "connect", _prepare_often)
+    acting.listen(engine)
     return engine
 
 
@@ -62,13 +68,13 @@ def assert_durable(engine: Engine) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Generator[Session]:
-    """Commit on leaving, roll back on an error.
+def transaction(engine: Engine, for_: Acting = NOBODY) -> Generator[Session]:
+    """Act for somebody; commit on leaving, roll back on an error.
 
     A refusal that was written under the asker's id is an answer like any other: it is committed
     before it goes on its way.
     """
-    with Session(engine, expire_on_commit=False, autoflush=False) as session:
+    with acting.session_for(engine, for_) as session:
         try:
             yield session
         except CouponError as error:
@@ -78,7 +84,14 @@ def transaction(engine: Engine) -> Generator[Session]:
         session.commit()
 
 
-def repeating(engine: Engine, work: Callable[[Session], Result]) -> Result:
+@contextmanager
+def looking(engine: Engine, for_: Acting) -> Generator[Session]:
+    """Look on somebody's behalf; nothing is committed."""
+    with acting.session_for(engine, for_) as session:
+        yield session
+
+
+def repeating(engine: Engine, work: Callable[[Session], Result], for_: Acting = NOBODY) -> Result:
     """Run one transaction; where it crossed another, run the whole of it again.
 
     A lost connection at commit means *unknown*: running again reads the answer by its id first,
@@ -89,7 +102,7 @@ def repeating(engine: Engine, work: Callable[[Session], Result]) -> Result:
     """
     for tries_left in reversed(range(MOST_TRIES)):
         try:
-            with transaction(engine) as session:
+            with transaction(engine, for_) as session:
                 return work(session)
         except Crossed as crossed:
             if not tries_left:

@@ -131,6 +131,10 @@ class Desk:
         ceilings = [limits.of_campaign(row.campaign_id, LimitOf.REDEEM)]
         if row.batch_is_limited:
             ceilings.append(limits.of_batch(row.batch_id, row.campaign_id, LimitOf.REDEEM))
+        if row.customer_id:
+            ceilings.append(
+                limits.of_customer(row.campaign_id, row.customer_id, row.max_per_customer)
+            )
         for place, owner_id, rules in (
             ("campaign", row.campaign_id, coupon.campaign_limits),
             ("offer", row.family_id, coupon.terms.limits),
@@ -452,7 +456,7 @@ _COUPONS = """
            coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,
            coupon.last_redeemed_at, coupon.revoked_at,
            campaign.number, campaign.currency, campaign.zone, campaign.decided, campaign.stops,
-           campaign.limits,
+           campaign.limits, campaign.max_per_customer,
            offer.family_id,
            batch.decided AS batch_decided, batch.coupons_stay_valid, batch.needs_claim,
            batch.max_redemptions IS NOT NULL OR batch.budget_minor IS NOT NULL AS batch_is_limited,

@@ -79,6 +79,15 @@ class Embedded:
         """The address of the database `counterfoil`, for SQLAlchemy."""
         return self.url_of(DATABASE)
 
+    def url_as(self, user: str) -> str:
+        """Return the address for another role, which has the same password if it needs one."""
+        url = self._url.set(username=user, database=DATABASE)
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def password(self) -> str | None:
+        return None if self._url.password is None else str(self._url.password)
+
     def url_of(self, database: str) -> str:
         """Return the address of another database on the same server."""
         return self._url.set(database=database).render_as_string(hide_password=False)

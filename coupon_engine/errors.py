@@ -1,6 +1,7 @@
 """Everything the engine can say no to. Errors speak of coupons; `api/problems.py` words them."""
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -88,6 +89,23 @@ class CeilingBelowUse(CouponError):
     message = "More than this has been given out already."
 
 
+class ChangedSince(CouponError):
+    """Compare-and-set failed: what the approver has seen is not what stands."""
+
+    code = "changed_since"
+    message = "This has changed since you looked; look again."
+
+
+class ApprovalNeeded(CouponError):
+    code = "approval_needed"
+    message = "A breaker has stopped this; somebody must look and approve before it goes on."
+
+
+class TooManyListeners(CouponError):
+    code = "too_many_listeners"
+    message = "So many are listening for you already; close one first."
+
+
 class NotIssuing(CouponError):
     code = "not_issuing"
     message = "No coupons are given out here now."
@@ -128,6 +146,45 @@ class HolderKeyInvalid(CouponError):
 class HolderKeyRequired(CouponError):
     code = "holder_key_required"
     message = "This campaign's coupons are bound to a phone; a holder key is needed."
+
+
+class ProofInvalid(CouponError):
+    code = "proof_invalid"
+    message = "This does not show that the key is yours."
+
+
+class ContactNotUsable(CouponError):
+    code = "contact_not_usable"
+    message = "No code can be sent there."
+
+
+class ContactNeeded(CouponError):
+    """The try was counted, so the no stands."""
+
+    code = "contact_needed"
+    message = "Show first that a number or mail address is yours."
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(**details)
+        self.is_answered = True
+
+
+class PasscodeWrong(CouponError):
+    """The try was counted, so the no stands."""
+
+    code = "passcode_wrong"
+    message = "This is not the code that was sent."
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(**details)
+        self.is_answered = True
+
+
+class PasscodeOver(CouponError):
+    """Used, too old, guessed at too often, or never sent to this phone: it all looks the same."""
+
+    code = "passcode_over"
+    message = "This code works no more. Ask for a new one."
 
 
 class HoldOver(CouponError):
@@ -173,3 +230,101 @@ class Busy(CouponError):
 
     code = "busy"
     message = "Too much is going on at once; ask again with the same id."
+
+
+class NotSignedIn(CouponError):
+    """Unknown, wrong, ended and foreign credentials all look the same."""
+
+    code = "not_signed_in"
+    message = "This sign-in, key or signature opens nothing here."
+
+
+class NotAllowed(CouponError):
+    code = "not_allowed"
+    message = "Your role does not allow this."
+
+
+class StepUpNeeded(CouponError):
+    code = "step_up_needed"
+    message = "Confirm that it is you, then ask again."
+
+
+class PasskeyRefused(CouponError):
+    code = "passkey_refused"
+    message = "This passkey cannot be used here. Begin again."
+
+
+class LastSecondFactor(CouponError):
+    code = "last_second_factor"
+    message = "Without it nobody could be sure of you; set up another second factor first."
+
+
+class TooManyKeys(CouponError):
+    code = "too_many_keys"
+    message = "Two keys of this name still open; revoke one first."
+
+
+class NotASandbox(CouponError):
+    code = "not_a_sandbox"
+    message = "Only a sandbox has a clock that can be set."
+
+
+class ClockTooFar(CouponError):
+    code = "clock_too_far"
+    message = "A sandbox's clock goes no further than this from the hour that it is."
+
+
+class TooManyTries(CouponError):
+    """Tried too often; the try was counted, so the no stands."""
+
+    code = "too_many_tries"
+    message = "This was tried too often. Wait, then try again."
+
+    def __init__(self, wait: timedelta) -> None:
+        super().__init__(retry_after_seconds=max(1, math.ceil(wait.total_seconds())))
+        self.is_answered = True
+
+
+class CrossSite(CouponError):
+    """A write with a cookie that no page of ours has made, as far as can be told."""
+
+    code = "cross_site"
+    message = "This was not sent by one of our own pages."
+
+
+class CodeWrong(CouponError):
+    """The try was counted, so the no stands."""
+
+    code = "code_wrong"
+    message = "This is not right, or was used before."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_answered = True
+
+
+class PasswordRefused(CouponError):
+    code = "password_refused"
+    message = "Choose another password."
+
+
+class InvitationOver(CouponError):
+    """Unknown, used, withdrawn and late invitations all look the same."""
+
+    code = "invitation_over"
+    message = "This invitation opens nothing (any more); ask for a new one."
+
+
+class PairingTaken(CouponError):
+    code = "pairing_taken"
+    message = "Another device has answered this picture. Refuse it, and begin anew."
+
+
+class SecondPersonNeeded(CouponError):
+    code = "second_person_needed"
+    message = "This takes a second person: somebody else than whoever did the first part."
+
+
+class StoresMismatch(CouponError):
+    code = "stores_mismatch"
+    message = "Shop managers and cashiers have stores, and nobody else has."

@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from coupon_engine import bulk
 from coupon_engine.tables import Event, Outbox
+from schemas.access import Actor
 from schemas.ids import new_id
 
 
@@ -21,8 +22,14 @@ def happened(
     at: datetime,
     data: Mapping[str, Any],
     recorded_at: datetime | None = None,
+    actor: Actor | None = None,
 ) -> dict[str, Any]:
-    """Return one event as a row. `recorded_at` differs from `at` where news came late."""
+    """Return one event as a row. `recorded_at` differs from `at` where news came late.
+
+    Who acts in the transaction is named by the database itself; `actor` is for those who share
+    one. All rows that are written together name an actor, or none of them does.
+    """
+    named = {"actor": actor.model_dump(mode="json", exclude_none=True)} if actor else {}
     return {
         "operator_id": operator_id,
         "id": new_id(at),
@@ -32,6 +39,7 @@ def happened(
         "at": at,
         "recorded_at": recorded_at or at,
         "data": data,
+        **named,
     }
 
 
@@ -49,6 +57,12 @@ def changes(rows: Sequence[Mapping[str, Any]]) -> tuple[bulk.Change, ...]:
         for row in rows
     ]
     return bulk.Insert(Event, rows), bulk.Insert(Outbox, messages)
+
+
+def note(session: Session, *rows: Mapping[str, Any]) -> None:
+    """Write events that nobody else needs to hear of."""
+    session.flush()
+    bulk.write(session, bulk.Insert(Event, rows))
 
 
 def record(session: Session, *rows: Mapping[str, Any]) -> None:

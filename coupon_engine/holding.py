@@ -9,7 +9,7 @@ from sqlmodel import Session, col, delete
 from coupon_engine import desk, events, limits
 from coupon_engine.answers import answered
 from coupon_engine.desk import OnDesk
-from coupon_engine.errors import CouponRefused, HoldOver
+from coupon_engine.errors import CouponRefused, HoldOver, Unknown
 from coupon_engine.redemption import code_refusal
 from coupon_engine.rows import found, locked
 from coupon_engine.tables import Coupon, Hold, HoldClaim
@@ -79,21 +79,33 @@ def hold(
     kept.held_by, kept.held_until = request.id, expires_at
     session.add(kept)
     session.flush()
-    limits.claim(session, operator_id, row.id, ceilings, minor=verdict.minor, expires_at=expires_at)
+    limits.claim(
+        session, operator_id, row.id, ceilings, minor=verdict.minor, expires_at=expires_at, now=now
+    )
     _tell(session, "coupon_held", row, now)
     return _view(row, now)
 
 
 @answered(HoldView)
-def release(session: Session, operator_id: UUID, request: NewRelease, *, now: datetime) -> HoldView:
-    """Let a held coupon go before its time.
+def release(
+    session: Session,
+    operator_id: UUID,
+    request: NewRelease,
+    *,
+    store_ids: frozenset[UUID] | None = None,
+    now: datetime,
+) -> HoldView:
+    """Let a held coupon go before its time. `store_ids` are those that the asker is tied to.
 
     Raises:
-        Unknown: No such hold.
+        Unknown: No such hold, or in another store.
         HoldOver: It was redeemed, released or has lapsed.
     """
     # The coupon first, then its hold: the order in which a redemption locks them.
-    coupon_id = found(session, Hold, operator_id, request.hold_id).coupon_id
+    seen = found(session, Hold, operator_id, request.hold_id)
+    if store_ids is not None and seen.store_id not in store_ids:
+        raise Unknown("hold", seen.id)
+    coupon_id = seen.coupon_id
     coupon = locked(session, Coupon, operator_id, coupon_id)
     row = locked(session, Hold, operator_id, request.hold_id)
     state = state_of(row, now)

@@ -13,10 +13,10 @@ import psycopg
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from coupon_engine import bulk, events, limits, offers
+from coupon_engine import breaker, bulk, events, limits, offers
 from coupon_engine.answers import answered
-from coupon_engine.campaigns import state_of
-from coupon_engine.coupons import is_used_up, view
+from coupon_engine.campaign_states import state_of
+from coupon_engine.coupons import answered_with_code, is_used_up, view
 from coupon_engine.database import allow_bulk
 from coupon_engine.errors import (
     BatchExhausted,
@@ -34,13 +34,13 @@ from coupon_engine.tables import Batch, Campaign, Coupon, Customer, Offer, Store
 from coupon_engine.validation import short_code
 from coupon_engine.validation.token import compressed
 from coupon_engine.validation.windows import validity
-from schemas.campaigns import BatchState, CampaignState, Level
+from schemas.campaigns import BatchState, CampaignState, Level, StoppedBy, Stops
 from schemas.coupons import CouponView, HolderKey, IssuedView, NewClaim, NewCoupon, NewCoupons
 from schemas.ids import new_id, new_id_texts
 from schemas.offers import GiftBalance, LimitOf, LimitPer, LimitRule, Terms
 
 
-@answered(CouponView)
+@answered_with_code
 def issue(
     session: Session, operator_id: UUID, request: NewCoupon, *, code_secret: bytes, now: datetime
 ) -> CouponView:
@@ -91,7 +91,7 @@ def issue_many(
     source = _source(session, operator_id, request.batch_id, now=now)
     _refuse_unknown(session, operator_id, request.customer_ids)
     _count_customers(session, source, request.customer_ids, now=now)
-    first = _take(session, source, many, now=now)
+    first = _take(session, source, many, is_lot=True, now=now)
     ids = new_id_texts(many, now)
     _copy(
         session,
@@ -127,7 +127,7 @@ def issue_many(
     )
 
 
-@answered(CouponView)
+@answered_with_code
 def claim(
     session: Session, operator_id: UUID, request: NewClaim, *, code_secret: bytes, now: datetime
 ) -> CouponView:
@@ -180,11 +180,14 @@ def _source(session: Session, operator_id: UUID, batch_id: UUID, *, now: datetim
     if offer.frozen_at is None:
         # Nobody may change the terms between our reading and the first coupon.
         offer = locked(session, Offer, operator_id, batch.offer_id)
+        session.refresh(batch)  # while we waited, new terms may have taken its approval
     state = state_of(campaign, now)
     if state not in (CampaignState.RUNNING, CampaignState.SCHEDULED):
         raise NotIssuing(campaign_state=state)
     if batch.decided != BatchState.READY:
         raise NotIssuing(batch_state=batch.decided)
+    if batch.approved_at is None:
+        raise NotIssuing(why="nobody has approved the campaign with this batch and its terms yet")
     terms = offers.terms_of(session, operator_id, [offer.id])[offer.id]
     valid_from, valid_until = validity(terms.validity, now, campaign.zone)
     valid_from = max(valid_from, campaign.starts_at.replace(microsecond=0))
@@ -261,8 +264,13 @@ def _claim_by_code(
     return coupon
 
 
-def _take(session: Session, source: _Source, many: int, *, now: datetime) -> int:
-    """Take so many from batch and campaign; return how many the campaign had issued before."""
+def _take(
+    session: Session, source: _Source, many: int, *, is_lot: bool = False, now: datetime
+) -> int:
+    """Take so many from batch and campaign; return how many the campaign had issued before.
+
+    What is no lot counts in its minute. The coupon that fills the minute trips the breaker.
+    """
     batch, campaign = source.batch, source.campaign
     of_batch = limits.of_batch(batch.id, campaign.id, LimitOf.ISSUE)
     of_campaign = limits.of_campaign(campaign.id, LimitOf.ISSUE)
@@ -272,10 +280,16 @@ def _take(session: Session, source: _Source, many: int, *, now: datetime) -> int
         left = facts.max_count - facts.used_count
         if left < many:
             raise BatchExhausted(rule=each.rule, left=left)
-    before = rows.facts([of_campaign])[0].used_count
-    rows.take(own, 0, count=many)
+    (before,) = rows.facts([of_campaign])
+    if not is_lot and breaker.has_issued_too_fast(before):
+        raise NotIssuing(campaign_state=CampaignState.PAUSED, stopped_by=StoppedBy.BREAKER)
+    rows.take(own, 0, count=many, is_lot=is_lot)
     bulk.write(session, rows.changes())
-    return before
+    (after,) = rows.facts([of_campaign])
+    if not is_lot and breaker.has_issued_too_fast(after):
+        counted = {"minute_count": after.minute_count, "most_in_a_minute": after.max_per_minute}
+        breaker.trip(session, batch.operator_id, campaign.id, Stops.ISSUING, counted, now=now)
+    return before.used_count
 
 
 def _count_customers(
@@ -347,31 +361,40 @@ def _copy(
     code_secret: bytes,
     now: datetime,
 ) -> None:
-    """Write the rows by COPY: nothing else puts a million rows into a table in seconds."""
+    """Write the rows: by COPY into a table of this transaction's own, and from there.
+
+    Nothing else puts a million rows into a table in seconds, but COPY knows nothing of row-level
+    security, so PostgreSQL lets it write into no table that has it.
+    """
     position = positions(source.campaign.shuffle_key)
     hasher = _code_hasher(source, code_secret)
-    batch = source.batch
-    front = f"{batch.operator_id}\t{batch.campaign_id}\t{batch.id}\t{batch.offer_id}"
-    balance = _balance(source.terms)
-    back = "\t".join(
-        [
-            now.isoformat(),
-            source.valid_from.isoformat(),
-            source.valid_until.isoformat(),
-            str(source.terms.uses),
-            r"\N" if balance is None else str(balance),
-        ]
-    )
+    has_codes = source.batch.has_short_codes
+    session.connection().execute(_LOT)
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             copy.write(
                 "".join(
-                    f"{front}\t{id}\t{position(first + at)}\t{customers[at]}\t{back}"
-                    f"\t{_hex(hasher(UUID(id))) if batch.has_short_codes else _NULL}\n"
+                    f"{id}\t{position(first + at)}\t{customers[at]}"
+                    f"\t{_hex(hasher(UUID(id))) if has_codes else _NULL}\n"
                     for at, id in enumerate(ids[start : start + _ROWS_AT_ONCE], start)
                 )
             )
+    batch = source.batch
+    session.connection().execute(
+        _FROM_LOT,
+        {
+            "operator_id": batch.operator_id,
+            "campaign_id": batch.campaign_id,
+            "batch_id": batch.id,
+            "offer_id": batch.offer_id,
+            "issued_at": now,
+            "valid_from": source.valid_from,
+            "valid_until": source.valid_until,
+            "uses": source.terms.uses,
+            "balance_minor": _balance(source.terms),
+        },
+    )
 
 
 def _code_hasher(source: _Source, secret: bytes) -> Callable[[UUID], bytes | None]:
@@ -405,11 +428,19 @@ def _tell(session: Session, kind: str, coupon: Coupon, now: datetime, data: dict
 
 _NULL = r"\N"
 _ROWS_AT_ONCE = 10_000
-_COPY = """
-    COPY coupon (operator_id, campaign_id, batch_id, offer_id, id, position, customer_id,
-                 issued_at, valid_from, valid_until, uses, balance_minor, code_hash)
-    FROM STDIN
-"""
+_LOT = text("""
+    CREATE TEMPORARY TABLE IF NOT EXISTS lot
+        (id uuid, position bigint, customer_id uuid, code_hash bytea) ON COMMIT DROP;
+    TRUNCATE lot
+""")
+_COPY = "COPY lot (id, position, customer_id, code_hash) FROM STDIN"
+_FROM_LOT = text("""
+    INSERT INTO coupon (operator_id, campaign_id, batch_id, offer_id, id, position, customer_id,
+                        issued_at, valid_from, valid_until, uses, balance_minor, code_hash)
+    SELECT :operator_id, :campaign_id, :batch_id, :offer_id, id, position, customer_id,
+           :issued_at, :valid_from, :valid_until, :uses, :balance_minor, code_hash
+    FROM lot
+""")
 # One coupon is issued once, so its event can have its id. Two batches of one moment can lie among
 # each other; the second leaves the first one's events alone.
 _ISSUED = text("""

@@ -6,7 +6,7 @@ most people want, the campaign's own, comes last and is held for the shortest ti
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from schemas.offers import LimitOf, LimitPer, LimitRule
 
 LOCK = "FOR NO KEY UPDATE"
 
+_OF_CAMPAIGNS = "9/"
 _RANK = {LimitPer.CUSTOMER: 1, LimitPer.STORE: 3, LimitPer.ALL: 5}
 
 
@@ -49,7 +50,7 @@ class Ceiling:
 
 
 def campaign_key(campaign_id: UUID, of: LimitOf) -> str:
-    return f"9/{campaign_id}/{of}"
+    return f"{_OF_CAMPAIGNS}{campaign_id}/{of}"
 
 
 def batch_key(batch_id: UUID, of: LimitOf) -> str:
@@ -109,8 +110,27 @@ def of_rules(
     return ceilings
 
 
+def of_customer(campaign_id: UUID, customer_id: UUID, max_count: int) -> Ceiling:
+    """Return the ceiling that every campaign puts over each customer.
+
+    Its row is its own: a rule of the campaign that counts the same keeps another.
+    """
+    key = f"2/{campaign_id}/{LimitOf.REDEEM}/{LimitPer.CUSTOMER}/{customer_id}"
+    rule = "campaign.max_per_customer"
+    return Ceiling(
+        key, rule, LimitPer.CUSTOMER, campaign_id, max_count, MOST_MINOR, is_new_row=True
+    )
+
+
 def new_row(
-    operator_id: UUID, campaign_id: UUID, key: str, *, max_count: int, max_minor: int
+    operator_id: UUID,
+    campaign_id: UUID,
+    key: str,
+    *,
+    max_count: int,
+    max_minor: int,
+    max_per_minute: int = MOST_COUNT,
+    max_minor_per_minute: int = MOST_MINOR,
 ) -> Limit:
     return Limit(
         operator_id=operator_id,
@@ -118,6 +138,8 @@ def new_row(
         campaign_id=campaign_id,
         max_count=max_count,
         max_minor=max_minor,
+        max_per_minute=max_per_minute,
+        max_minor_per_minute=max_minor_per_minute,
     )
 
 
@@ -129,10 +151,14 @@ class Locked:
         operator_id: UUID,
         facts: dict[str, LimitFacts],
         claims: dict[UUID, dict[str, int]],
+        minute: int,
+        campaigns: Mapping[str, UUID],
     ) -> None:
         self._operator_id = operator_id
+        self._campaigns = campaigns
         self._facts = facts
         self._claims = claims
+        self._minute = minute
         self._touched: set[str] = set()
 
     def facts(
@@ -149,10 +175,12 @@ class Locked:
         *,
         count: int = 1,
         hold_id: UUID | None = None,
+        is_lot: bool = False,
     ) -> None:
         """Take from each of them; the judge has said that they allow it.
 
-        What the hold had claimed is redeemed with it and held no longer.
+        What the hold had claimed is redeemed with it and held no longer. A lot, which one person
+        asks for once, says nothing about how many come in a minute.
         """
         claimed = self._claims.pop(hold_id, {}) if hold_id else {}
         for key, held_minor in claimed.items():
@@ -163,8 +191,18 @@ class Locked:
                 facts,
                 used_count=facts.used_count + count,
                 spent_minor=facts.spent_minor + minor,
+                minute_count=max(0, facts.minute_count + (0 if is_lot else count)),
+                minute_minor=facts.minute_minor + minor,
             )
             self._touched.add(each.key)
+
+    def of_campaigns(self) -> Mapping[UUID, LimitFacts]:
+        """Return the campaigns' own rows of which something was taken, as they stand now."""
+        return {
+            self._campaigns[key]: self._facts[key]
+            for key in self._touched
+            if key in self._campaigns
+        }
 
     def changes(self) -> bulk.Update:
         """Return the write that moves the rows."""
@@ -176,6 +214,9 @@ class Locked:
                 "spent_minor": self._facts[key].spent_minor,
                 "max_count": self._facts[key].max_count,
                 "max_minor": self._facts[key].max_minor,
+                "minute": self._minute,
+                "minute_count": self._facts[key].minute_count,
+                "minute_minor": self._facts[key].minute_minor,
             }
             for key in sorted(self._touched)
         ]
@@ -205,6 +246,7 @@ def locked(
     )
     facts: dict[str, LimitFacts] = {}
     promised: list[str] = []
+    minute, next_minute = _minute_of(now), _next_minute(now)
     for row in rows:
         each = by_key[row.key]
         facts[row.key] = LimitFacts(
@@ -216,13 +258,39 @@ def locked(
             max_minor=max(row.max_minor, each.max_minor),
             spent_minor=row.spent_minor,
             held_minor=0,
+            minute_count=row.minute_count if row.minute == minute else 0,
+            minute_minor=row.minute_minor if row.minute == minute else 0,
+            max_per_minute=row.max_per_minute,
+            max_minor_per_minute=row.max_minor_per_minute,
+            next_minute=next_minute,
         )
         if row.held_until is not None and row.held_until > now:
             promised.append(row.key)
     assert len(facts) == len(by_key), "a campaign or batch without its limit row"
     for key, count, minor in _held(session, operator_id, promised, now):
         facts[key] = replace(facts[key], held_count=count, held_minor=minor)
-    return Locked(operator_id, facts, _claims(session, operator_id, promised, holds, now))
+    claims = _claims(session, operator_id, promised, holds, now)
+    campaigns = {
+        key: each.campaign_id for key, each in by_key.items() if key.startswith(_OF_CAMPAIGNS)
+    }
+    return Locked(operator_id, facts, claims, minute, campaigns)
+
+
+def locked_of_campaign(
+    session: Session, operator_id: UUID, campaign_id: UUID, *, now: datetime
+) -> Mapping[str, LimitFacts]:
+    """Lock both of a campaign's own rows; whoever locks the campaign as well does it after this."""
+    own = [of_campaign(campaign_id, of) for of in LimitOf]
+    facts = locked(session, operator_id, own, now=now).facts(own)
+    return {each.key: standing for each, standing in zip(own, facts, strict=True)}
+
+
+def _minute_of(now: datetime) -> int:
+    return int(now.timestamp()) // 60
+
+
+def _next_minute(now: datetime) -> datetime:
+    return datetime.fromtimestamp(60 * _minute_of(now), UTC) + timedelta(minutes=1)
 
 
 def _wider(one: Ceiling, other: Ceiling) -> Ceiling:
@@ -236,7 +304,12 @@ def _wider(one: Ceiling, other: Ceiling) -> Ceiling:
 def _without(facts: LimitFacts, held_minor: int | None) -> LimitFacts:
     if held_minor is None:
         return facts
-    return replace(facts, held_count=facts.held_count - 1, held_minor=facts.held_minor - held_minor)
+    return replace(
+        facts,
+        held_count=facts.held_count - 1,
+        held_minor=facts.held_minor - held_minor,
+        minute_count=facts.minute_count - 1,  # a promise had its place in the minute it was made
+    )
 
 
 def give_back(
@@ -260,8 +333,9 @@ def claim(
     *,
     minor: int,
     expires_at: datetime,
+    now: datetime,
 ) -> None:
-    """Write down what an open hold keeps of each limit."""
+    """Write down what an open hold keeps of each limit, its place in the minute included."""
     keys = sorted({each.key for each in ceilings})
     claims = [
         {
@@ -275,7 +349,13 @@ def claim(
     ]
     bulk.write(session, bulk.Insert(HoldClaim, claims))
     session.connection().execute(
-        _PROMISE, {"operator_id": operator_id, "keys": keys, "until": expires_at}
+        _PROMISE,
+        {
+            "operator_id": operator_id,
+            "keys": keys,
+            "until": expires_at,
+            "minute": _minute_of(now),
+        },
     )
 
 
@@ -357,6 +437,11 @@ def figures(
             max_minor=row.max_minor,
             spent_minor=row.spent_minor,
             held_minor=0,
+            minute_count=row.minute_count if row.minute == _minute_of(now) else 0,
+            minute_minor=row.minute_minor if row.minute == _minute_of(now) else 0,
+            max_per_minute=row.max_per_minute,
+            max_minor_per_minute=row.max_minor_per_minute,
+            next_minute=_next_minute(now),
         )
         for row in rows
     }
@@ -366,7 +451,9 @@ def figures(
 
 
 _SELECT = """
-    SELECT key, max_count, used_count, max_minor, spent_minor, held_until FROM limit_row
+    SELECT key, max_count, used_count, max_minor, spent_minor, held_until,
+           minute, minute_count, minute_minor, max_per_minute, max_minor_per_minute
+    FROM limit_row
     WHERE operator_id = %(operator_id)s AND key = ANY(%(keys)s) ORDER BY key
 """
 _HELD = text("""
@@ -385,6 +472,10 @@ _GIVE_BACK = text("""
     WHERE operator_id = :operator_id AND key = ANY(:keys)
 """)
 _PROMISE = text("""
-    UPDATE limit_row SET held_until = greatest(held_until, :until)
+    UPDATE limit_row SET
+        held_until = greatest(held_until, :until),
+        minute = :minute,
+        minute_count = CASE WHEN minute = :minute THEN minute_count ELSE 0 END + 1,
+        minute_minor = CASE WHEN minute = :minute THEN minute_minor ELSE 0 END
     WHERE operator_id = :operator_id AND key = ANY(:keys)
 """)

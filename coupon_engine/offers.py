@@ -8,7 +8,7 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from coupon_engine import events
+from coupon_engine import approving, events
 from coupon_engine.answers import answered
 from coupon_engine.errors import OfferFrozen, OfferSuperseded, TermsMismatch
 from coupon_engine.rows import found, locked
@@ -49,6 +49,7 @@ def create_offer(
         created_at=now,
     )
     session.add(offer)
+    approving.edited(session, campaign)
     _tell(session, "offer_created", offer, now)
     return view(session, offer)
 
@@ -71,6 +72,7 @@ def change_terms(
     _refuse_unfit(session, campaign, request.terms)
     offer.terms = request.terms.model_dump(mode="json")
     session.add(offer)
+    approving.edited(session, campaign, offer_id=offer.id)
     _tell(session, "offer_changed", offer, now)
     return view(session, offer)
 

@@ -1,10 +1,7 @@
-"""Operators, their way in, and the merchants, stores, terminals and customers they work with."""
+"""Operators, and the merchants, stores, terminals and customers they work with."""
 
-import hmac
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +9,12 @@ from sqlalchemy import func, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from coupon_engine import bulk
+from coupon_engine import acting, bulk, events
 from coupon_engine.answers import answered
 from coupon_engine.errors import NameTaken, Unknown
 from coupon_engine.rows import found, some
-from coupon_engine.tables import ApiKey, Customer, Merchant, Operator, Store, Terminal
+from coupon_engine.tables import Customer, Merchant, Operator, Store, Terminal
 from schemas.campaigns import (
-    ApiKeyView,
     CustomersView,
     CustomerView,
     MerchantView,
@@ -33,80 +29,60 @@ from schemas.campaigns import (
     TerminalView,
 )
 
-KEY_PREFIX = "cfk"
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZabcdefghjkmnpqrstvwxyz"
 
-
-def create_operator(session: Session, request: NewOperator, *, now: datetime) -> OperatorView:
+def create_operator(
+    session: Session, request: NewOperator, *, sandbox_of: UUID | None = None, now: datetime
+) -> OperatorView:
     """Make an operator. Asking again with the same id and contents changes nothing.
 
     Raises:
         NameTaken: Another operator has this slug, or this id under another slug.
     """
+    acting.enter(session, request.id)
     there = session.exec(
         select(Operator).where(
             (col(Operator.id) == request.id) | (col(Operator.slug) == request.slug)
         )
     ).all()
-    if [(each.id, each.slug, each.name) for each in there] == [
-        (request.id, request.slug, request.name)
+    if [(each.id, each.slug, each.name, each.sandbox_of) for each in there] == [
+        (request.id, request.slug, request.name, sandbox_of)
     ]:
         return _operator_view(there[0])
     if there:
         raise NameTaken(slug=request.slug)
-    operator = Operator(id=request.id, slug=request.slug, name=request.name, created_at=now)
+    operator = Operator(
+        id=request.id, slug=request.slug, name=request.name, sandbox_of=sandbox_of, created_at=now
+    )
     session.add(operator)
     _flush_or_taken(session, slug=request.slug)
     return _operator_view(operator)
 
 
-def create_api_key(session: Session, operator_id: UUID, name: str, *, now: datetime) -> ApiKeyView:
-    """Make a way in for a program. The key is shown in this answer and never again.
+def set_approval_over(
+    session: Session, operator_id: UUID, approval_over_minor: int, *, now: datetime
+) -> None:
+    """Say above which exposure a second person must approve; 0 means every campaign.
 
-    Raises:
-        Unknown: No such operator.
+    From the server's own terminal alone: an owner who could set it could publish by themselves.
     """
-    if session.get(Operator, operator_id) is None:
-        raise Unknown("operator", operator_id)
-    id, secret = _letters(8), _letters(32)
-    session.add(
-        ApiKey(
+    operator = session.exec(
+        select(Operator).where(Operator.id == operator_id).with_for_update()
+    ).one()
+    before = operator.approval_over_minor
+    operator.approval_over_minor = approval_over_minor
+    session.add(operator)
+    told = {"before": before, "after": approval_over_minor}
+    events.note(
+        session,
+        events.happened(
+            "approval_over_set",
+            operator_id,
             operator_id=operator_id,
-            id=id,
-            hash=sha256(secret.encode()).digest(),
-            name=name,
-            created_at=now,
-        )
+            campaign_id=None,
+            at=now,
+            data=told,
+        ),
     )
-    session.flush()
-    return ApiKeyView(operator_id=operator_id, api_key=f"{KEY_PREFIX}_{id}_{secret}")
-
-
-def revoke_api_key(session: Session, operator_id: UUID, id: str, *, now: datetime) -> None:
-    """Close a way in, for good. `id` is the eight letters after the prefix; twice is once.
-
-    Raises:
-        Unknown: This operator has no such key.
-    """
-    row = session.get(ApiKey, (operator_id, id))
-    if row is None:
-        raise Unknown("api_key", id)
-    row.revoked_at = row.revoked_at or now
-    session.add(row)
-
-
-def operator_of(session: Session, api_key: str) -> UUID | None:
-    """Return whose key this is, or None: unknown, revoked and misspelt keys look the same."""
-    match api_key.split("_"):
-        case [prefix, id, secret] if prefix == KEY_PREFIX and len(id) == 8:
-            row = session.exec(select(ApiKey).where(ApiKey.id == id)).one_or_none()
-        case _:
-            return None
-    if row is None or row.revoked_at is not None:
-        return None
-    # A random key of 180 bits needs no slow hash.
-    is_right = hmac.compare_digest(row.hash, sha256(secret.encode()).digest())
-    return row.operator_id if is_right else None
 
 
 def operator_named(session: Session, slug: str) -> OperatorView:
@@ -127,6 +103,7 @@ def create_merchant(
 ) -> MerchantView:
     merchant = Merchant(operator_id=operator_id, id=request.id, name=request.name, created_at=now)
     session.add(merchant)
+    _tell(session, "merchant_created", merchant, now, {"name": merchant.name})
     return _merchant_view(merchant)
 
 
@@ -150,6 +127,8 @@ def create_store(
         created_at=now,
     )
     session.add(store)
+    told = {"merchant_id": store.merchant_id, "name": store.name, "zone": store.zone}
+    _tell(session, "store_created", store, now, told)
     return _store_view(store)
 
 
@@ -171,6 +150,8 @@ def create_terminal(
         created_at=now,
     )
     session.add(terminal)
+    told = {"store_id": terminal.store_id, "name": terminal.name}
+    _tell(session, "terminal_created", terminal, now, told)
     return _terminal_view(terminal)
 
 
@@ -205,6 +186,18 @@ def create_customers(
     bulk.write(session, bulk.Insert(Customer, rows, unless_there=True))
     for told in _alike(request.customers, operator_id):
         bulk.write(session, bulk.Update(Customer, told))
+    # Of people the record tells how many, and nothing that the operator may have to forget.
+    events.note(
+        session,
+        events.happened(
+            "customers_told",
+            request.id,
+            operator_id=operator_id,
+            campaign_id=None,
+            at=now,
+            data={"count": len(rows)},
+        ),
+    )
     return CustomersView(id=request.id, count=len(rows))
 
 
@@ -228,16 +221,30 @@ def merchants(
 
 
 def stores(
-    session: Session, operator_id: UUID, *, after: UUID | None, most: int
+    session: Session,
+    operator_id: UUID,
+    *,
+    store_ids: Collection[UUID] | None = None,
+    after: UUID | None,
+    most: int,
 ) -> list[StoreView]:
-    rows = some(session, Store, operator_id, after=after, most=most)
+    """Return the stores, or of `store_ids` those that somebody is tied to."""
+    own = None if store_ids is None else col(Store.id).in_(store_ids)
+    rows = some(session, Store, operator_id, own, after=after, most=most)
     return [_store_view(row) for row in rows]
 
 
 def terminals(
-    session: Session, operator_id: UUID, *, after: UUID | None, most: int
+    session: Session,
+    operator_id: UUID,
+    *,
+    store_ids: Collection[UUID] | None = None,
+    after: UUID | None,
+    most: int,
 ) -> list[TerminalView]:
-    rows = some(session, Terminal, operator_id, after=after, most=most)
+    """Return the terminals, or those at the stores that somebody is tied to."""
+    own = None if store_ids is None else col(Terminal.store_id).in_(store_ids)
+    rows = some(session, Terminal, operator_id, own, after=after, most=most)
     return [_terminal_view(row) for row in rows]
 
 
@@ -276,8 +283,19 @@ def next_number(session: Session, operator_id: UUID, table: type[Any]) -> int:
     return (highest or 0) + 1
 
 
-def _letters(count: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(count))
+def _tell(
+    session: Session,
+    kind: str,
+    of: Merchant | Store | Terminal,
+    now: datetime,
+    data: dict[str, Any],
+) -> None:
+    events.record(
+        session,
+        events.happened(
+            kind, of.id, operator_id=of.operator_id, campaign_id=None, at=now, data=data
+        ),
+    )
 
 
 def _flush_or_taken(session: Session, **details: Any) -> None:
@@ -306,4 +324,11 @@ def _store_view(store: Store) -> StoreView:
 
 
 def _terminal_view(terminal: Terminal) -> TerminalView:
-    return TerminalView(id=terminal.id, store_id=terminal.store_id, name=terminal.name)
+    return TerminalView(
+        id=terminal.id,
+        store_id=terminal.store_id,
+        name=terminal.name,
+        paired_at=terminal.paired_at,
+        seen_at=terminal.seen_at,
+        revoked_at=terminal.revoked_at,
+    )

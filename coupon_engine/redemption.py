@@ -7,7 +7,7 @@ key), so batches wait for each other but never in a ring.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlmodel import Session
 
-from coupon_engine import answers, bulk, desk, events, limits, rows
+from coupon_engine import answers, breaker, bulk, desk, events, leaks, limits, rows
+from coupon_engine.acting import SYSTEM
 from coupon_engine.database import Crossed
 from coupon_engine.desk import Desk, OnDesk
 from coupon_engine.errors import CouponError, CouponRefused, RequestReused, Unknown
@@ -33,6 +34,8 @@ from coupon_engine.validation.facts import Discount
 from coupon_engine.validation.judge import judge
 from coupon_engine.validation.showing import Shown
 from coupon_engine.validation.wording import refusal
+from schemas.access import Actor
+from schemas.campaigns import Stops
 from schemas.redemptions import (
     HoldState,
     NewRedemption,
@@ -60,6 +63,7 @@ class Presented:
 
     request: NewRedemption
     shown: Shown
+    actor: Actor = SYSTEM  # a batch has many: each is named on its own rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +173,61 @@ def _decide(
         else:
             outcomes[at] = writing.refuse(each, coupon, None, prints[at])
     writing.write(session)
+    _watch(session, operator_id, found, outcomes, locked, now=now)
     return outcomes
 
 
+def _watch(
+    session: Session,
+    operator_id: UUID,
+    found: Mapping[int, OnDesk | CouponError],
+    outcomes: Mapping[int, Outcome],
+    locked: limits.Locked,
+    *,
+    now: datetime,
+) -> None:
+    """Sound the alarms. A batch in which all is well sends nothing for it."""
+    campaign_of = {
+        each.facts.id: each.campaign.id for each in found.values() if isinstance(each, OnDesk)
+    }
+    again = [
+        each.facts.id
+        for at, each in found.items()
+        if isinstance(each, OnDesk) and _is_spent_again(outcomes[at].error)
+    ]
+    leaks.notice(session, operator_id, again, campaign_of, now=now)
+    for campaign_id, facts in locked.of_campaigns().items():
+        if breaker.has_spent_too_fast(facts):
+            counted = {
+                "minute_minor": facts.minute_minor,
+                "most_minor_in_a_minute": facts.max_minor_per_minute,
+            }
+            stops = Stops.ISSUING_AND_REDEEMING
+            breaker.trip(session, operator_id, campaign_id, stops, counted, now=now)
+
+
+def _is_spent_again(error: CouponError | None) -> bool:
+    return isinstance(error, CouponRefused) and error.refusal.code is Why.ALREADY_REDEEMED
+
+
 def redemption_view(
-    session: Session, operator_id: UUID, redemption_id: UUID, *, now: datetime
+    session: Session,
+    operator_id: UUID,
+    redemption_id: UUID,
+    *,
+    stores: Collection[UUID] | None = None,
+    now: datetime,
 ) -> RedemptionView:
     """Return a redemption as it stands now, which may be after its first answer.
 
+    `stores` are the only ones whose redemptions the asker may see; None means all.
+
     Raises:
-        Unknown: No such redemption.
+        Unknown: No such redemption, or not for this asker.
     """
     row = rows.found(session, Redemption, operator_id, redemption_id)
+    if stores is not None and row.store_id not in stores:
+        raise Unknown("redemption", redemption_id)
     coupon = rows.found(session, Coupon, operator_id, row.coupon_id)
     balance_minor = None
     uses_left = coupon.uses - coupon.uses_count
@@ -337,6 +384,7 @@ class _Writing:
                 operator_id=self._operator_id,
                 campaign_id=row.campaign_id,
                 at=self._now,
+                actor=each.actor,
                 data={
                     "redemption_id": request.id,
                     "use_no": use_no,
@@ -367,6 +415,7 @@ class _Writing:
                     operator_id=self._operator_id,
                     campaign_id=coupon.row.campaign_id,
                     at=self._now,
+                    actor=each.actor,
                     data={
                         "request_id": each.request.id,
                         "code": error.refusal.code,

@@ -6,34 +6,57 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
-from coupon_engine import desk, events, limits
+from coupon_engine import acting, desk, events, limits
 from coupon_engine.answers import answered
 from coupon_engine.coupons import is_used_up
-from coupon_engine.errors import AlreadyReversed, LineUnknown, UndoWindowClosed
+from coupon_engine.errors import (
+    AlreadyReversed,
+    LineUnknown,
+    NotAllowed,
+    SecondPersonNeeded,
+    UndoWindowClosed,
+    Unknown,
+)
 from coupon_engine.redemption import MOVES, state_of
 from coupon_engine.rows import found, locked
-from coupon_engine.tables import Coupon, Receipt, Redemption, Reversal
+from coupon_engine.tables import Coupon, Event, Receipt, Redemption, Reversal
+from schemas.access import Actor, ActorKind
 from schemas.baskets import LineDiscount
 from schemas.redemptions import NewReversal, RedemptionState, ReversalView
+
+# More than this, of one redemption, takes two people: who gave it and who takes it back.
+VOID_ALONE_MINOR = 5_000
 
 
 @answered(ReversalView)
 def reverse(
-    session: Session, operator_id: UUID, request: NewReversal, *, now: datetime
+    session: Session,
+    operator_id: UUID,
+    request: NewReversal,
+    *,
+    store_ids: frozenset[UUID] | None = None,
+    now: datetime,
 ) -> ReversalView:
     """Take a redemption back, whole or by line. Nothing is spread again over the lines that stay.
 
     Money returns to the very limits it came from. When the last of the discount is back, the use
     returns as well: the coupon works again while it is in date.
 
+    `store_ids` are the stores that the asker is tied to, if any. A terminal's cashier is named by
+    their shift, a person by their sign-in; a program may tell who it was.
+
     Raises:
-        Unknown: No such redemption.
+        Unknown: No such redemption, or in another store.
+        NotAllowed: Another cashier is named.
         UndoWindowClosed: It has cleared; only an adjustment can correct it now.
         AlreadyReversed: All of it, or one of these lines, was taken back before.
         LineUnknown: The redemption gave nothing on one of these lines.
+        SecondPersonNeeded: So much is taken back by somebody else than whoever redeemed it.
     """
-    coupon_id = found(session, Redemption, operator_id, request.redemption_id).coupon_id
-    coupon = locked(session, Coupon, operator_id, coupon_id)
+    redemption = found(session, Redemption, operator_id, request.redemption_id)
+    if store_ids is not None and redemption.store_id not in store_ids:
+        raise Unknown("redemption", redemption.id)
+    coupon = locked(session, Coupon, operator_id, redemption.coupon_id)
     redemption = locked(session, Redemption, operator_id, request.redemption_id)
     state = state_of(redemption, now)
     if state is RedemptionState.REVERSED:
@@ -48,6 +71,12 @@ def reverse(
         else sum(line.discount_minor for line in lines)
     )
     redemption.reversed_minor += minor
+    actor = acting.actor_of(session)
+    cashier = _named(actor, request.cashier)
+    if redemption.reversed_minor > VOID_ALONE_MINOR and not _is_somebody_else(
+        session, redemption, actor, cashier
+    ):
+        raise SecondPersonNeeded(alone_minor=VOID_ALONE_MINOR)
     is_whole = redemption.reversed_minor == redemption.discount_minor
     if is_whole:
         redemption.reversed_at = now
@@ -61,7 +90,7 @@ def reverse(
         redemption_id=redemption.id,
         reversed_at=now,
         reason=request.reason,
-        cashier=request.cashier,
+        cashier=cashier,
         lines=desk.lines_as_json(lines),
         discount_minor=minor,
         is_whole=is_whole,
@@ -86,6 +115,50 @@ def reverse(
         and now < coupon.valid_until
         and not is_used_up(coupon),
     )
+
+
+def _named(actor: Actor, told: str | None) -> str | None:
+    match actor.kind:
+        case ActorKind.TERMINAL:
+            own = actor.cashier
+        case ActorKind.PERSON:
+            own = actor.name
+        case _:
+            return told
+    if told not in (None, own):
+        raise NotAllowed
+    return own
+
+
+def _is_somebody_else(
+    session: Session, redemption: Redemption, actor: Actor, cashier: str | None
+) -> bool:
+    """Is it certain that two people are at work? One name at two desks is taken for one person.
+
+    A terminal where nobody has signed in is nobody. A program that names no cashier acts by
+    itself; where it names one, the name counts.
+    """
+    event = session.exec(
+        select(Event).where(
+            col(Event.operator_id) == redemption.operator_id,
+            col(Event.subject_id) == redemption.coupon_id,
+            col(Event.kind) == "coupon_redeemed",
+            col(Event.data)["redemption_id"].astext == str(redemption.id),
+        )
+    ).one()
+    redeemed_by = Actor.model_validate(event.actor)
+    redeemed_by_nobody = redeemed_by.kind is ActorKind.TERMINAL and redemption.cashier is None
+    if actor.kind is ActorKind.TERMINAL and (cashier is None or redeemed_by_nobody):
+        return False
+    return _names(actor, cashier).isdisjoint(_names(redeemed_by, redemption.cashier))
+
+
+def _names(actor: Actor, cashier: str | None) -> set[str]:
+    """Return the people behind an act, by account and by name."""
+    names = {cashier.casefold()} if cashier else set[str]()
+    if actor.kind is ActorKind.PERSON:
+        names |= {actor.id, actor.name.casefold()}
+    return names
 
 
 def _lines_to_return(

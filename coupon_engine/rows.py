@@ -40,10 +40,18 @@ def locked(session: Session, table: type[AnyRow], operator_id: UUID, id: UUID | 
 
 
 def some(
-    session: Session, table: type[AnyRow], operator_id: UUID, *, after: UUID | None, most: int
+    session: Session,
+    table: type[AnyRow],
+    operator_id: UUID,
+    which: ColumnElement[bool] | None = None,
+    *,
+    after: UUID | None,
+    most: int,
 ) -> list[AnyRow]:
     """Return up to `most` rows in the order of their ids, from the one after `after`."""
     query = select(table).where(col(table.operator_id) == operator_id)
+    if which is not None:
+        query = query.where(which)
     id: ColumnElement[UUID] = getattr(table, "id")  # noqa: B009 (every such table has one)
     if after:
         query = query.where(id > after)

@@ -6,16 +6,27 @@ the secrets too: two servers that each made their own could not read each other'
 """
 
 import os
+import re
 import secrets
 import sys
 import tempfile
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from coupon_engine.channels import is_this_machine
 
 PREFIX = "COUNTERFOIL_"
 # Read by the test suite, not by a server.
@@ -59,6 +70,27 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _safe_url(url: str) -> str:
+    """Let codes and numbers go to another machine only behind TLS."""
+    parts = urlsplit(_base_url(url))
+    if parts.scheme != "https" and not is_this_machine(parts.hostname or ""):
+        raise ValueError("give an address that begins with https://")
+    return url
+
+
+def _smtp_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("name a mail server, as smtps://name:password@host")
+    return url
+
+
+def _mail_address(address: str) -> str:
+    if not re.fullmatch(r"[^@<>\s]+@[^@<>\s]+", address):
+        raise ValueError("give an address such as coupons@example.com")
+    return address
+
+
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
@@ -69,7 +101,13 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _networks(told: object) -> object:
+    """Read `10.0.0.0/8, ::1` as networks."""
+    return [each.strip() for each in told.split(",")] if isinstance(told, str) else told
+
+
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseSettings):
@@ -83,6 +121,12 @@ class Settings(BaseSettings):
         default=None,
         repr=False,
         description="A PostgreSQL of your own; none means the embedded one.",
+    )
+    owner_database_url: Annotated[str, AfterValidator(_psycopg_url)] | None = Field(
+        default=None,
+        repr=False,
+        description="The same database for whoever may change its tables; none means the same "
+        "login, which then gives up its rights for those of the application.",
     )
     data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=default_data_dir, description="Where the embedded PostgreSQL lives."
@@ -102,8 +146,32 @@ class Settings(BaseSettings):
     events_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
         default=None, description="Who is told of every event, by POST; none means nobody."
     )
+    smtp_url: Annotated[str, AfterValidator(_smtp_url)] | None = Field(
+        default=None,
+        repr=False,
+        description="Who takes mail, as smtps://name:password@host; none: the console.",
+    )
+    mail_from: Annotated[str, AfterValidator(_mail_address)] | None = Field(
+        default=None, description="Whom mail to customers comes from."
+    )
+    sms_url: Annotated[str, AfterValidator(_safe_url)] | None = Field(
+        default=None, description="Who takes short messages, by POST; none: the console."
+    )
+    sms_token: Secret | None = Field(default=None, description="Opens `sms_url`.")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        default=(), description="Whose X-Forwarded-For is believed, as 10.0.0.0/8, ::1."
+    )
+    flood_factor: float = Field(
+        default=1.0, gt=0, le=1_000, description="Multiplies every flood limit."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+
+    @model_validator(mode="after")
+    def _mail_comes_from_somebody(self) -> Self:
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError(f"{PREFIX}SMTP_URL names a mail server, so set {PREFIX}MAIL_FROM too")
+        return self
 
     @model_validator(mode="after")
     def _a_shared_database_needs_shared_secrets(self) -> Self:

@@ -20,10 +20,13 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
+
+from schemas.base import MOST_COUNT, MOST_MINOR
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -47,6 +50,10 @@ def _points_to(table: str, *columns: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(("operator_id", *own), (f"{table}.operator_id", f"{table}.id"))
 
 
+def _of_operator() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(("operator_id",), ("operator.id",))
+
+
 def _moment(*, optional: bool = False, **more: Any) -> Any:
     return Field(sa_type=DateTime(timezone=True), nullable=optional, **more)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
@@ -60,6 +67,11 @@ def _number(**more: Any) -> Any:
     return Field(sa_type=BigInteger, **more)
 
 
+def _between(column: str, least: int, most: int) -> CheckConstraint:
+    """Bound a number: nothing that is counted or paid is endless. NULL, where it may be, passes."""
+    return CheckConstraint(f"{column} BETWEEN {least} AND {most}", column)
+
+
 def _counter(type_: Any = BigInteger) -> Any:
     """Start at nought, also in rows that are written in bulk."""
     return Field(default=0, sa_type=type_, sa_column_kwargs={"server_default": text("0")})
@@ -69,12 +81,30 @@ def _words(**more: Any) -> Any:
     return Field(sa_type=Text, **more)
 
 
+def _texts() -> Any:
+    return Field(default_factory=list, sa_type=ARRAY(Text))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def _ids() -> Any:
+    return Field(default_factory=list, sa_type=ARRAY(Uuid))  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+# What `database.transaction` has said about this transaction.
+# In PostgreSQL's own spelling, so that tables and migrations can be compared.
+ACTING = "(NULLIF(current_setting('app.actor'::text, true), ''::text))::jsonb"
+
+
 class Operator(SQLModel, table=True):
     """Runs the platform for its merchants; everything below belongs to exactly one."""
 
     id: UUID = Field(primary_key=True)
     slug: str = _words(unique=True)
     name: str = _words()
+    is_platform: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    sandbox_of: UUID | None = Field(default=None)  # a place to try things out, apart from the rest
+    clock_ahead_seconds: int = _counter()  # of a sandbox alone
+    approval_over_minor: int = _counter()  # a larger exposure needs a second person
+    oidc: dict[str, Any] | None = _json(optional=True, default=None)
     created_at: datetime = _moment()
 
 
@@ -82,17 +112,136 @@ class ApiKey(Row, table=True):
     """A way in for a program. The secret itself is nowhere."""
 
     __tablename__: ClassVar[Any] = "api_key"
-    __table_args__ = (ForeignKeyConstraint(("operator_id",), ("operator.id",)),)
+    __table_args__ = (_of_operator(),)
 
     id: str = _words(primary_key=True, unique=True)
     hash: bytes = Field(sa_type=LargeBinary)
     name: str = _words()
+    scopes: list[str] = _texts()
     created_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    last_used_at: datetime | None = _moment(optional=True, default=None)
     revoked_at: datetime | None = _moment(optional=True, default=None)
 
 
+class Account(Row, table=True):
+    """A person who works for the operator."""
+
+    __table_args__ = (
+        _of_operator(),
+        UniqueConstraint("operator_id", "email"),
+        Index(
+            "uq_account_oidc_subject",
+            "operator_id",
+            "oidc_subject",
+            unique=True,
+            postgresql_where=text("oidc_subject IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    email: str = _words()  # in lower case
+    name: str = _words()
+    role: str = _words()
+    store_ids: list[UUID] = _ids()  # of those who are tied to stores
+    password_hash: str | None = _words(default=None, nullable=True)
+    totp_secret: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)  # sealed
+    totp_last_step: int | None = _number(default=None, nullable=True)  # no code works twice
+    oidc_subject: str | None = _words(default=None, nullable=True)
+    created_at: datetime = _moment()
+    suspended_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Invitation(Row, table=True):
+    """A link by which one person becomes an account, once."""
+
+    __table_args__ = (_of_operator(),)
+
+    id: UUID = Field(primary_key=True)
+    hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    email: str = _words()
+    name: str = _words()
+    role: str = _words()
+    store_ids: list[UUID] = _ids()
+    invited_by: str = _words()
+    created_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    ended_at: datetime | None = _moment(optional=True, default=None)  # accepted or withdrawn
+
+
+class RecoveryCode(Row, table=True):
+    """A way in for somebody who lost the second factor. Each works once."""
+
+    __tablename__: ClassVar[Any] = "recovery_code"
+    __table_args__ = (_points_to("account"),)
+
+    account_id: UUID = Field(primary_key=True)
+    hash: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    used_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Passkey(Row, table=True):
+    __table_args__ = (_points_to("account"),)
+
+    credential_id: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    account_id: UUID
+    name: str = _words()
+    public_key: bytes = Field(sa_type=LargeBinary)
+    sign_count: int = _counter()
+    created_at: datetime = _moment()
+    last_used_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Ceremony(Row, table=True):
+    """A sign-in that has begun: what was asked, until the answer comes. Used once.
+
+    A passkey's challenge, the state and verifier of an OIDC flow, or a password that was right
+    and still wants its second factor.
+    """
+
+    __table_args__ = (_of_operator(),)
+
+    hash: bytes = Field(sa_type=LargeBinary, primary_key=True, unique=True)
+    kind: str = _words()
+    account_id: UUID | None = Field(default=None)
+    data: dict[str, Any] = _json()
+    expires_at: datetime = _moment()
+
+
+class SignIn(Row, table=True):
+    """Somebody is signed in. The cookie's secret is nowhere; its hash finds the row."""
+
+    __tablename__: ClassVar[Any] = "sign_in"
+    __table_args__ = (_of_operator(), Index("ix_sign_in_account", "operator_id", "account_id"))
+
+    hash: bytes = Field(sa_type=LargeBinary, primary_key=True, unique=True)
+    id: UUID  # names it in lists and in the record; opens nothing
+    # No foreign key: a platform admin who looks in here has the account at the platform.
+    account_id: UUID
+    name: str = _words()
+    role: str = _words()
+    store_ids: list[UUID] = _ids()
+    methods: list[str] = _texts()
+    created_at: datetime = _moment()
+    seen_at: datetime = _moment()
+    stepped_up_at: datetime | None = _moment(optional=True, default=None)
+    expires_at: datetime = _moment()
+    ended_at: datetime | None = _moment(optional=True, default=None)
+    address: str | None = _words(default=None, nullable=True)
+    agent: str | None = _words(default=None, nullable=True)
+    acts_for: str | None = _words(default=None, nullable=True)  # break-glass: the reason
+
+
+class Tries(Row, table=True):
+    """How often something was tried in a window, counted for all workers together."""
+
+    key: str = Field(primary_key=True, sa_type=Text(collation="C"))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    count: int = Field(sa_type=Integer)
+    ends_at: datetime = _moment()
+
+
 class Merchant(Row, table=True):
-    __table_args__ = (ForeignKeyConstraint(("operator_id",), ("operator.id",)),)
+    __table_args__ = (_of_operator(),)
 
     id: UUID = Field(primary_key=True)
     name: str = _words()
@@ -113,19 +262,91 @@ class Store(Row, table=True):
 
 
 class Terminal(Row, table=True):
+    """One scanning device. Until it is paired it has no key and signs nothing."""
+
+    __table_args__ = (
+        _points_to("store"),
+        CheckConstraint("octet_length(public_key) = 33", "public_key"),
+        # A signature names its key by this id alone: two operators cannot mean two devices by it.
+        Index(
+            "uq_terminal_paired",
+            "id",
+            unique=True,
+            postgresql_where=text("public_key IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    store_id: UUID
+    name: str = _words()
+    public_key: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
+    created_at: datetime = _moment()
+    paired_at: datetime | None = _moment(optional=True, default=None)
+    seen_at: datetime | None = _moment(optional=True, default=None)
+    revoked_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Pairing(Row, table=True):
+    """A picture that lets one device become one terminal, once, within minutes."""
+
+    __table_args__ = (_points_to("store"),)
+
+    id: UUID = Field(primary_key=True)
+    hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    store_id: UUID
+    terminal_id: UUID
+    name: str = _words()
+    created_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    public_key: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
+    answered_at: datetime | None = _moment(optional=True, default=None)
+    confirmed_at: datetime | None = _moment(optional=True, default=None)
+    refused_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Cashier(Row, table=True):
+    """A person at the terminals of one store."""
+
     __table_args__ = (_points_to("store"),)
 
     id: UUID = Field(primary_key=True)
     store_id: UUID
     name: str = _words()
+    pin_hash: str = _words()
     created_at: datetime = _moment()
+    revoked_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Shift(Row, table=True):
+    """A cashier has taken a seat at a terminal; their name is on what it does."""
+
+    __table_args__ = (
+        _points_to("terminal"),
+        _points_to("cashier"),
+        Index(
+            "uq_shift_open",
+            "operator_id",
+            "terminal_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    terminal_id: UUID
+    cashier_id: UUID
+    name: str = _words()
+    started_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    ended_at: datetime | None = _moment(optional=True, default=None)
 
 
 class Customer(Row, table=True):
     """Somebody, under the operator's own name for them. No name, no number, no address."""
 
     __table_args__ = (
-        ForeignKeyConstraint(("operator_id",), ("operator.id",)),
+        _of_operator(),
         UniqueConstraint("operator_id", "ref"),
     )
 
@@ -136,13 +357,90 @@ class Customer(Row, table=True):
     created_at: datetime = _moment()
 
 
+class Wallet(Row, table=True):
+    """One phone of a customer, known by the public half of a key that never leaves it."""
+
+    __table_args__ = (
+        _points_to("customer"),
+        CheckConstraint("octet_length(public_key) = 33", "public_key"),
+        Index("ix_wallet_customer", "operator_id", "customer_id"),
+        Index("ix_wallet_id", "id"),  # a signature names it, and so its operator
+        Index(
+            "uq_wallet_public_key",
+            "operator_id",
+            "public_key",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    customer_id: UUID
+    public_key: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = _moment()
+    seen_at: datetime | None = _moment(optional=True, default=None)
+    ended_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Contact(Row, table=True):
+    """The only place of a customer's name, number or address. Deleting the row deletes them."""
+
+    __table_args__ = (
+        _points_to("customer"),
+        UniqueConstraint("operator_id", "lookup"),
+        Index("ix_contact_customer", "operator_id", "customer_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    customer_id: UUID
+    kind: str = _words()  # name, email or phone
+    value: bytes = Field(sa_type=LargeBinary)  # sealed
+    lookup: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)  # keyed hash
+    created_at: datetime = _moment()
+    verified_at: datetime | None = _moment(optional=True, default=None)
+
+
+class Passcode(Row, table=True):
+    """A one-time code, and in a mail a link, on its way to a customer. Only hashes stay here.
+
+    While `due_at` is set it still has to be sent: until then the code itself is in `sealed`.
+    """
+
+    __table_args__ = (
+        _points_to("wallet"),
+        CheckConstraint("tries BETWEEN 0 AND 5", "tries"),
+        Index("ix_passcode_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_passcode_over", "expires_at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    hash: bytes = Field(sa_type=LargeBinary)
+    link_hash: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
+    kind: str = _words()  # email or phone
+    lookup: bytes = Field(sa_type=LargeBinary)
+    sealed: bytes = Field(sa_type=LargeBinary)  # where it goes, until it is used or over
+    wallet_id: UUID
+    tries: int = _counter(SmallInteger)
+    created_at: datetime = _moment()
+    expires_at: datetime = _moment()
+    used_at: datetime | None = _moment(optional=True, default=None)
+    due_at: datetime | None = _moment(optional=True, default=None)
+    attempts: int = _counter(SmallInteger)
+
+
 class Campaign(Row, table=True):
     """`decided` is what a person decided; scheduled, running and over follow from the dates."""
 
     __table_args__ = (
-        ForeignKeyConstraint(("operator_id",), ("operator.id",)),
+        _of_operator(),
         UniqueConstraint("operator_id", "number"),
         CheckConstraint("starts_at < ends_at", "window"),
+        _between("number", 1, MOST_COUNT),
+        _between("planned_per_minute", 1, MOST_COUNT),
+        _between("planned_minor_per_minute", 1, MOST_MINOR),
+        _between("max_per_minute", 1, MOST_COUNT),
+        _between("max_per_customer", 1, MOST_COUNT),
+        _between("freshness_seconds", 15, 300),
     )
 
     id: UUID = Field(primary_key=True)
@@ -154,6 +452,14 @@ class Campaign(Row, table=True):
     ends_at: datetime = _moment()
     decided: str = _words()
     stops: str | None = _words(default=None, nullable=True)
+    stopped_by: str | None = _words(default=None, nullable=True)  # "breaker" where one tripped
+    editors: list[str] = _texts()  # who changed it since it was last approved
+    approved: dict[str, Any] | None = _json(optional=True, default=None)  # what was approved
+    proposed: dict[str, Any] = _json(default_factory=dict)  # raised ceilings that wait for a yes
+    planned_per_minute: int = _number()  # issues; the breaker trips at a multiple of it
+    planned_minor_per_minute: int = _number()  # money given away; so does this
+    max_per_minute: int = _number()  # redemptions; judged in the campaign's own limit row
+    max_per_customer: int = _number()  # redemptions
     level: str = _words()
     offline: str = _words()
     freshness_seconds: int = Field(sa_type=SmallInteger)
@@ -185,7 +491,9 @@ class Batch(Row, table=True):
     __table_args__ = (
         _points_to("campaign"),
         _points_to("offer"),
-        CheckConstraint("size > 0", "size"),
+        _between("size", 1, MOST_COUNT),
+        _between("max_redemptions", 1, MOST_COUNT),
+        _between("budget_minor", 1, MOST_MINOR),
     )
 
     id: UUID = Field(primary_key=True)
@@ -197,9 +505,12 @@ class Batch(Row, table=True):
     budget_minor: int | None = _number(default=None, nullable=True)
     has_short_codes: bool
     needs_claim: bool
+    needs_contact: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     decided: str = _words()
     coupons_stay_valid: bool = True
     created_at: datetime = _moment()
+    # Until an approval covers it, with its offer's terms as they stand, no coupon comes of it.
+    approved_at: datetime | None = _moment(optional=True, default=None)
 
 
 class Coupon(Row, table=True):
@@ -208,10 +519,15 @@ class Coupon(Row, table=True):
     __table_args__ = (
         _points_to("batch"),
         UniqueConstraint("operator_id", "campaign_id", "position"),
-        CheckConstraint("uses_count BETWEEN 0 AND uses", "uses"),
+        CheckConstraint("uses_count BETWEEN 0 AND uses AND uses <= 1000", "uses"),
         CheckConstraint(
             "spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)", "balance"
         ),
+        _between("position", 0, MOST_COUNT + MOST_COUNT // 10),
+        _between("last_use_no", 0, MOST_COUNT),
+        _between("balance_minor", 1, MOST_MINOR),
+        _between("spent_minor", 0, MOST_MINOR),
+        _between("holder_changes", 0, 1_000),
         CheckConstraint("valid_from < valid_until", "window"),
         CheckConstraint("octet_length(holder_key) = 33", "holder_key"),
         Index(
@@ -284,8 +600,18 @@ class Limit(Row, table=True):
     __tablename__: ClassVar[Any] = "limit_row"  # LIMIT is a word of SQL
     __table_args__ = (
         _points_to("campaign"),
-        CheckConstraint("used_count BETWEEN 0 AND max_count", "count"),
-        CheckConstraint("spent_minor BETWEEN 0 AND max_minor", "money"),
+        CheckConstraint(
+            f"used_count BETWEEN 0 AND max_count AND max_count <= {MOST_COUNT}", "count"
+        ),
+        CheckConstraint(
+            f"spent_minor BETWEEN 0 AND max_minor AND max_minor <= {MOST_MINOR}", "money"
+        ),
+        CheckConstraint(
+            f"minute_count BETWEEN 0 AND max_per_minute AND max_per_minute <= {MOST_COUNT}", "rate"
+        ),
+        _between("minute", 0, 2**40),
+        _between("max_minor_per_minute", 1, MOST_MINOR),
+        _between("minute_minor", 0, MOST_MINOR),
         Index("ix_limit_row_campaign", "operator_id", "campaign_id"),
     )
 
@@ -296,6 +622,16 @@ class Limit(Row, table=True):
     max_minor: int = _number()
     spent_minor: int = _counter()
     held_until: datetime | None = _moment(optional=True, default=None)
+    # The same in the running minute alone; `minute` says which one that was (since 1970).
+    minute: int = _counter()
+    minute_count: int = _counter()
+    minute_minor: int = _counter()
+    max_per_minute: int = _number(
+        default=MOST_COUNT, sa_column_kwargs={"server_default": text(str(MOST_COUNT))}
+    )
+    max_minor_per_minute: int = _number(
+        default=MOST_MINOR, sa_column_kwargs={"server_default": text(str(MOST_MINOR))}
+    )
 
 
 class Redemption(Row, table=True):
@@ -394,7 +730,10 @@ class Answer(Row, table=True):
 class Event(Row, table=True):
     """One transition. Append-only: a trigger refuses every change and every deletion."""
 
-    __table_args__ = (Index("ix_event_subject", "operator_id", "subject_id", "id"),)
+    __table_args__ = (
+        Index("ix_event_subject", "operator_id", "subject_id", "id"),
+        Index("ix_event_recorded", "operator_id", "recorded_at", "id"),
+    )
 
     id: UUID = Field(primary_key=True)
     kind: str = _words()
@@ -403,6 +742,8 @@ class Event(Row, table=True):
     at: datetime = _moment()
     recorded_at: datetime = _moment()
     data: dict[str, Any] = _json()
+    # Who did it. The transaction knows, and tells the column: no row without a name.
+    actor: dict[str, Any] = _json(sa_column_kwargs={"server_default": text(ACTING)})
 
 
 class Outbox(Row, table=True):
@@ -422,7 +763,7 @@ class SigningKey(Row, table=True):
 
     __tablename__: ClassVar[Any] = "signing_key"
     __table_args__ = (
-        ForeignKeyConstraint(("operator_id",), ("operator.id",)),
+        _of_operator(),
         CheckConstraint("letter ~ '^[A-Z]$'", "letter"),
         Index(
             "uq_signing_key_letter",
@@ -451,24 +792,37 @@ class SigningKey(Row, table=True):
 
 
 __all__ = [
+    "Account",
     "Answer",
     "ApiKey",
     "Batch",
     "Campaign",
+    "Cashier",
+    "Ceremony",
+    "Contact",
     "Coupon",
     "Customer",
     "Event",
     "Hold",
     "HoldClaim",
+    "Invitation",
     "Limit",
     "Merchant",
     "Offer",
     "Operator",
     "Outbox",
+    "Pairing",
+    "Passcode",
+    "Passkey",
     "Receipt",
+    "RecoveryCode",
     "Redemption",
     "Reversal",
+    "Shift",
+    "SignIn",
     "SigningKey",
     "Store",
     "Terminal",
+    "Tries",
+    "Wallet",
 ]

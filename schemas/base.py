@@ -17,6 +17,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from schemas.cards import card_numbers, grouped_card_numbers
+
 # A sum of any two still fits a 64-bit column and a JavaScript number.
 MOST_MINOR = 10**12
 MOST_COUNT = 10**9
@@ -60,6 +62,20 @@ def _printable(value: str) -> str:
     return value
 
 
+def no_card_number(value: str) -> str:
+    """Refuse what a person types where it holds the number of a card."""
+    if any(card_numbers(value)):
+        raise ValueError("must hold no card number")
+    return value
+
+
+def _no_card_as_printed(value: str) -> str:
+    # Receipts have numbers as long as cards do, but nobody prints them in a card's groups.
+    if any(grouped_card_numbers(value)):
+        raise ValueError("must hold no card number")
+    return value
+
+
 def each_once(name: Callable[[Any], object]) -> AfterValidator:
     """Refuse a list in which two members share a name."""
 
@@ -89,11 +105,21 @@ BasisPoints = Annotated[int, Field(strict=True, ge=1, le=10_000)]
 """A part of a whole in hundredths of a percent."""
 
 Zone = Annotated[str, AfterValidator(_known_zone)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_printable),
+    AfterValidator(no_card_number),
+]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
 """A short name fit for an address."""
 
-Ref = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_printable)]
+Ref = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    AfterValidator(_printable),
+    AfterValidator(_no_card_as_printed),
+]
 """Somebody else's name for a thing: a receipt number, a product code."""
 
 Json = dict[str, Any]

@@ -1,10 +1,10 @@
 """Campaigns, their offers and batches, and the people and places they are for."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from schemas.base import (
     Ask,
@@ -47,6 +47,24 @@ class Stops(StrEnum):
     ISSUING_AND_REDEEMING = "issuing_and_redeeming"
 
 
+class StoppedBy(StrEnum):
+    """Who has paused a campaign, where no person did."""
+
+    BREAKER = "breaker"
+
+
+class Ceiling(StrEnum):
+    """What a campaign may never exceed."""
+
+    BUDGET_MINOR = "budget_minor"
+    MAX_REDEMPTIONS = "max_redemptions"
+    MAX_ISSUED = "max_issued"
+    MAX_PER_MINUTE = "max_per_minute"
+    MAX_PER_CUSTOMER = "max_per_customer"
+    PLANNED_PER_MINUTE = "planned_per_minute"
+    PLANNED_MINOR_PER_MINUTE = "planned_minor_per_minute"
+
+
 class CampaignState(StrEnum):
     """`scheduled`, `running` and `ended` by date follow from time; the others were decided."""
 
@@ -70,13 +88,6 @@ class OperatorView(Wire):
     id: UUID
     slug: str
     name: str
-
-
-class ApiKeyView(Wire):
-    """Shown once: only its hash is kept."""
-
-    operator_id: UUID
-    api_key: str
 
 
 class NewMerchant(Ask):
@@ -111,6 +122,9 @@ class TerminalView(Wire):
     id: UUID
     store_id: UUID
     name: str
+    paired_at: Moment | None
+    seen_at: Moment | None
+    revoked_at: Moment | None
 
 
 class NewCustomer(Ask):
@@ -128,7 +142,10 @@ class NewCustomer(Ask):
 
 class NewCustomers(Ask):
     customers: Annotated[
-        tuple[NewCustomer, ...], each_once(lambda one: one.id), each_once(lambda one: one.ref)
+        tuple[NewCustomer, ...],
+        FailFast(),  # to tell of a hundred thousand places would take gigabytes
+        each_once(lambda one: one.id),
+        each_once(lambda one: one.ref),
     ] = Field(min_length=1, max_length=100_000)
 
 
@@ -144,6 +161,14 @@ class CustomerView(Wire):
     has_purchased: bool
 
 
+A_HUNDRED_A_SECOND = 6_000
+"""The rate of a campaign that names none, in a minute.
+
+More than a thousand busy counters redeem, and more than most sites let people claim; little
+enough that a mistake which is redeemed by the thousand gives away minutes, not the whole budget.
+"""
+
+
 class NewCampaign(Ask):
     """A goal with dates and ceilings. Every ceiling is finite."""
 
@@ -155,10 +180,25 @@ class NewCampaign(Ask):
     budget_minor: PositiveMinor
     max_redemptions: AtLeastOne
     max_issued: AtLeastOne
+    max_per_minute: AtLeastOne = Field(
+        default=A_HUNDRED_A_SECOND, description="Redemptions in one minute, of everybody together."
+    )
+    max_per_customer: AtLeastOne = Field(
+        default=100, description="Redemptions by one customer, as long as the campaign runs."
+    )
+    planned_per_minute: AtLeastOne = Field(
+        default=A_HUNDRED_A_SECOND,
+        description="Claims and single issues in one minute. A breaker trips at five times that.",
+    )
+    planned_minor_per_minute: PositiveMinor | None = Field(
+        default=None,
+        description="Money given away in one minute; a breaker trips at five times that. Left out, "
+        "it is the whole budget.",
+    )
     limits: LimitRules = ()
     level: Level = Level.STATIC
     offline: OfflinePolicy = OfflinePolicy.ONLINE_ONLY
-    freshness_seconds: Annotated[int, Field(strict=True)] = 60
+    freshness_seconds: Annotated[int, Field(strict=True, ge=15, le=300)] = 60
     paper_allowed: bool = Field(default=True, strict=True)
 
     @model_validator(mode="after")
@@ -180,6 +220,7 @@ class CampaignView(Wire):
     zone: str
     state: CampaignState
     stops: Stops | None
+    stopped_by: StoppedBy | None
     starts_at: Moment
     ends_at: Moment
     level: Level
@@ -192,6 +233,11 @@ class CampaignView(Wire):
     redeemed_count: Count
     max_issued: Count
     issued_count: Count
+    max_per_minute: Count
+    max_per_customer: Count
+    planned_per_minute: Count
+    planned_minor_per_minute: Minor
+    proposed: dict[Ceiling, Minor] = Field(description="Raised ceilings that wait for an approval.")
 
 
 class Move(StrEnum):
@@ -206,23 +252,24 @@ class Move(StrEnum):
     ARCHIVE = "archive"
 
 
+# Approving has an address of its own, where whoever approves says what they have seen.
+Decidable = Literal[Move.SUBMIT, Move.REJECT, Move.PAUSE, Move.RESUME, Move.END, Move.ARCHIVE]
+
+
 class NewMove(Ask):
-    """Decide about a campaign: approve, pause, resume, end ..."""
+    """Decide about a campaign: submit, pause, resume, end ... To approve is an approval."""
 
     campaign_id: UUID
-    move: Move
+    move: Decidable
     reason: Name
     stops: Stops = Stops.ISSUING
 
 
-class Ceiling(StrEnum):
-    BUDGET_MINOR = "budget_minor"
-    MAX_REDEMPTIONS = "max_redemptions"
-    MAX_ISSUED = "max_issued"
-
-
 class NewCeiling(Ask):
-    """Move one of a campaign's ceilings, if it still stands where the asker believes."""
+    """Move one of a campaign's ceilings, if it still stands where the asker believes.
+
+    Down at once. Up, beyond what was last approved, when somebody has approved it.
+    """
 
     campaign_id: UUID
     ceiling: Ceiling
@@ -237,6 +284,7 @@ class CeilingView(Wire):
     ceiling: Ceiling
     previous: Minor
     target: Minor
+    pending: bool = Field(description="It stays where it was until it is approved.")
     at: Moment
 
 
@@ -287,6 +335,11 @@ class NewBatch(Ask):
         strict=True,
         description="A coupon works only once a customer has claimed it; else for its bearer.",
     )
+    needs_contact: bool = Field(
+        default=False,
+        strict=True,
+        description="A wallet takes one only after its customer has shown a number or address.",
+    )
 
 
 class BatchState(StrEnum):
@@ -310,6 +363,7 @@ class BatchView(Wire):
     issued_count: Count
     has_short_codes: bool
     needs_claim: bool
+    needs_contact: bool
 
 
 class BatchMove(StrEnum):

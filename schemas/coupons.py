@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, FailFast, Field
 
 from schemas.base import Ask, AtLeastOne, Count, Json, Minor, Moment, Name, Wire, each_once
 from schemas.money import Currency
@@ -43,8 +43,8 @@ class NewCoupons(Ask):
     """Issue many coupons of a batch: one for each customer, or so many for nobody yet."""
 
     batch_id: UUID
-    customer_ids: Annotated[tuple[UUID, ...], each_once(lambda customer: customer)] = Field(
-        default=(), max_length=1_000_000
+    customer_ids: Annotated[tuple[UUID, ...], FailFast(), each_once(lambda customer: customer)] = (
+        Field(default=(), max_length=1_000_000)
     )
     unclaimed: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
 

@@ -11,7 +11,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, make_url
 from sqlmodel import Session
 
-from coupon_engine import embedded
+from coupon_engine import acting, embedded
 from coupon_engine.database import open_engine, transaction
 from coupon_engine.migrating import migrate
 
@@ -75,7 +75,7 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
             yield session
         return
     engine: Engine = request.getfixturevalue("untouched")
-    with Session(engine, expire_on_commit=False, autoflush=False) as session:
+    with acting.session_for(engine, acting.NOBODY) as session:
         yield session
 
 

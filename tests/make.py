@@ -2,26 +2,40 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlmodel import Session
 
-from coupon_engine import batches, campaigns, coupons, issuing, keys, offers, operators
+from coupon_engine import (
+    acting,
+    approving,
+    batches,
+    campaigns,
+    coupons,
+    issuing,
+    keys,
+    offers,
+    operators,
+)
+from coupon_engine.people import passwords, sign_ins
 from coupon_engine.redemption import Presented
+from coupon_engine.sealing import Vault
+from coupon_engine.tables import Account
 from coupon_engine.validation.issuer_keys import KeyRing
 from coupon_engine.validation.showing import Shown, shown
+from schemas.access import AT_A_STORE, Actor, ActorKind, Role
+from schemas.approvals import NewApproval
 from schemas.baskets import Basket, Line
 from schemas.campaigns import (
     BatchView,
     CampaignView,
-    Move,
     NewBatch,
     NewCampaign,
     NewCustomer,
     NewCustomers,
     NewMerchant,
-    NewMove,
     NewOffer,
     NewOperator,
     NewStore,
@@ -39,7 +53,10 @@ from schemas.redemptions import NewHold, NewRedemption
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
 SECRET = b"a secret of tests"
 PASSPHRASE = b"a passphrase of tests"
+VAULT = Vault.under(PASSPHRASE)
+PASSWORD = "seven blue umbrellas"
 ISSUER = "https://coupons.test"
+SECOND_PERSON = Actor(kind=ActorKind.PERSON, id="second", name="Bea", role=Role.APPROVER)
 
 
 @dataclass(frozen=True)
@@ -96,8 +113,58 @@ def customer(session: Session, at: Shop, *, now: datetime = NOON, **more: Any) -
     return one.id
 
 
+def person(
+    session: Session,
+    at: Shop,
+    role: Role = Role.OWNER,
+    *,
+    password: str | None = PASSWORD,
+    now: datetime = NOON,
+    **more: Any,
+) -> Account:
+    """Somebody who works for the operator, with a password and no second factor yet."""
+    asked: dict[str, Any] = {
+        "id": an_id(),
+        "email": f"p-{an_id().hex}@example.com",
+        "name": "Ann",
+        "store_ids": [at.store.id] if role in AT_A_STORE else [],
+    }
+    account = Account(
+        **{**asked, **more},
+        operator_id=at.operator_id,
+        role=role,
+        password_hash=_kept(password) if password else None,
+        created_at=now,
+    )
+    session.add(account)
+    session.flush()
+    return account
+
+
+@cache
+def _kept(password: str) -> str:
+    return passwords.hash_of(password)
+
+
+def signed_in(
+    session: Session, account: Account, *methods: str, now: datetime = NOON
+) -> sign_ins.Opened:
+    """A sign-in of this person, a whole one unless told otherwise; whoever acts goes on acting."""
+    before = acting.actor_of(session)
+    opened = sign_ins.open_sign_in(
+        session,
+        account,
+        methods=methods or ("password", "totp"),
+        address="192.0.2.0/24",
+        agent="A browser",
+        now=now,
+    )
+    acting.enter(session, account.operator_id, before)
+    return opened
+
+
 def campaign(session: Session, at: Shop, *, now: datetime = NOON, **more: Any) -> CampaignView:
-    """A running campaign with more budget than most tests spend."""
+    """A running campaign with more budget than most tests spend, approved by a second person."""
     asked: dict[str, Any] = {
         "id": an_id(),
         "name": "Spring",
@@ -112,12 +179,25 @@ def campaign(session: Session, at: Shop, *, now: datetime = NOON, **more: Any) -
     made = campaigns.create_campaign(
         session, at.operator_id, NewCampaign(**{**asked, **more}), now=now
     )
-    return campaigns.decide(
-        session,
-        at.operator_id,
-        NewMove(id=an_id(), campaign_id=made.id, move=Move.APPROVE, reason="ready"),
-        now=now,
-    )
+    return approved(session, at, made.id, now=now)
+
+
+def approved(
+    session: Session,
+    at: Shop,
+    campaign_id: UUID,
+    *,
+    by: Actor = SECOND_PERSON,
+    now: datetime = NOON,
+) -> CampaignView:
+    """Let somebody else look at the campaign as it stands, and say yes."""
+    seen = approving.diff(session, at.operator_id, campaign_id, now=now).fingerprint
+    asked = NewApproval(id=an_id(), campaign_id=campaign_id, seen=seen, reason="ready")
+    first_person = acting.actor_of(session)
+    acting.enter(session, at.operator_id, by)
+    approving.approve(session, at.operator_id, asked, now=now)
+    acting.enter(session, at.operator_id, first_person)
+    return campaigns.campaign_view(session, at.operator_id, campaign_id, now=now)
 
 
 def terms(benefit: Benefit | None = None, **more: Any) -> Terms:
@@ -156,9 +236,12 @@ def batch(
     now: datetime = NOON,
     **more: Any,
 ) -> BatchView:
+    """A batch that a second person has approved with its offer."""
     of = of or offer(session, at, now=now)
     asked: dict[str, Any] = {"id": an_id(), "offer_id": of.id, "name": "First", "size": 1_000_000}
-    return batches.create_batch(session, at.operator_id, NewBatch(**{**asked, **more}), now=now)
+    made = batches.create_batch(session, at.operator_id, NewBatch(**{**asked, **more}), now=now)
+    approved(session, at, of.campaign_id, now=now)
+    return made
 
 
 def coupon(

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 from uuid import UUID
 
@@ -19,15 +21,18 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from api.opening import opened
-from bench.demo import accounting, journey, replaying, reporting, staging
+from bench.demo import accounting, journey, people, replaying, reporting, staging
 from bench.demo.asking import Asker, asking
 from bench.demo.journey import Journey
+from bench.demo.people import Login, Stage
 from bench.demo.pictures import Draw, drawing_ahead
 from bench.demo.replaying import REDEEMED, Answered, Shown
 from bench.demo.reporting import Steps
 from bench.demo.serving import Clock, listening, new_database, serving
 from bench.demo.staging import World
+from coupon_engine.acting import by_system
 from coupon_engine.database import transaction
+from coupon_engine.sealing import Vault
 from coupon_engine.settings import Settings, key_passphrase, short_code_secret
 from schemas.campaigns import ReportView
 from schemas.refusals import Why
@@ -81,7 +86,11 @@ def main(
         if not tell(run, answers, as_json=as_json):
             raise typer.Exit(1)
         if serve:
-            stay(run, answers, address, wanted=port)
+            folder = Path(closing.enter_context(TemporaryDirectory(prefix="counterfoil-demo-")))
+            logins = let_in(run, engine, settings, address, folder)
+            for line in people.told(logins, address, folder):
+                steps.console.print(line, soft_wrap=True, highlight=False, markup=False)
+            stay(run, answers, address, api_key=people.live_key(logins), wanted=port)
 
 
 def end(number: int, _: object) -> None:
@@ -110,7 +119,7 @@ def issue(run: Run, engine: Engine, settings: Settings, draw: Draw) -> dict[int,
         for campaign in sorted(run.told.campaigns, key=lambda each: each.starts_at):
             own = run.told.only(campaign.campaign_id)
             run.clock.now = now = campaign.starts_at
-            with transaction(engine) as session:
+            with transaction(engine, by_system(run.world.operator_id)) as session:
                 staging.launch(
                     session, run.world, campaign, own.offers, code_secret=code_secret, now=now
                 )
@@ -157,17 +166,33 @@ def tell(run: Run, answers: Sequence[Answered], *, as_json: bool) -> bool:
     return not complaints
 
 
-def stay(run: Run, answers: Sequence[Answered], address: str, *, wanted: int) -> None:
-    """Serve until Ctrl-C. From here on the clock is the real one."""
+def let_in(run: Run, engine: Engine, settings: Settings, address: str, folder: Path) -> list[Login]:
+    """Make a login for each role. From here on the clock is the real one."""
     run.clock.now = None
-    console, api_key = run.steps.console, run.world.api_key
+    passphrase = key_passphrase(settings).encode()
+    stage = Stage(
+        engine=engine,
+        vault=Vault.under(passphrase),
+        passphrase=passphrase,
+        operator_id=run.world.operator_id,
+        store_id=next(iter(run.world.stores.values())),
+        address=address,
+        folder=folder,
+        now=run.clock(),
+    )
+    with run.steps.step("logins", "a login is made for each role"):
+        return people.make_logins(stage)
+
+
+def stay(run: Run, answers: Sequence[Answered], address: str, *, api_key: str, wanted: int) -> None:
+    """Serve until Ctrl-C."""
+    console = run.steps.console
     is_elsewhere = wanted and not address.endswith(f":{wanted}")
     story = f"{address}/v1/coupons/{worth_telling(run.world, answers)}/story"
     for line in (
         "",
         *([f"Port {wanted} is taken."] if is_elsewhere else []),
         f"The API is at {address}, its documentation at {address}/docs",
-        f"API key: {api_key}",
         "One coupon's story:",
         f"  curl -H 'Authorization: Bearer {api_key}' {story}",
         "Its clock is the real one now. Ctrl-C ends it and removes its database.",

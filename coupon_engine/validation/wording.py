@@ -265,6 +265,10 @@ CUSTOMER_EXACT: Mapping[Why, tuple[str, Both]] = {
         "add_minor",
         ("Add {add_minor} more to use this coupon.", "再买{add_minor}即可使用此券。"),
     ),
+    Why.LIMIT_REACHED: (
+        "from",
+        ("Too many people at once. It works again {from}.", "使用人数过多，{from}起可再试。"),
+    ),
     Why.TOO_FEW_ITEMS: (
         "add_units",
         ("Add {add_units} more from this offer.", "再加{add_units}件适用商品即可使用此券。"),
@@ -286,6 +290,10 @@ CASHIER_EXACT: Mapping[Why, tuple[str, Both]] = {
     ),
     Why.OUTSIDE_HOURS: ("from", ("Not now. Valid from {from}.", "现在不可用，{from}起可用。")),
     Why.BELOW_MINIMUM: ("add_minor", ("Add {add_minor} more.", "还差{add_minor}。")),
+    Why.LIMIT_REACHED: (
+        "from",
+        ("Too many at once: try again {from}.", "使用人数过多，{from}后可再试。"),
+    ),
     Why.TOO_FEW_ITEMS: (
         "add_units",
         ("Add {add_units} more from the offer.", "还差{add_units}件适用商品。"),

@@ -264,7 +264,7 @@ def test_without_a_key_nothing_opens(counter: Counter) -> None:
     ):
         answer = counter.client.get("/v1/campaigns", headers=[(b"Authorization", sent)])
 
-        assert (answer.status_code, answer.json()["code"]) == (401, "api_key_required"), sent
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_signed_in"), sent
         assert answer.headers["www-authenticate"] == "Bearer"
 
 

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 from rich.console import Console
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
@@ -60,12 +61,18 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 
 def test_a_person_runs_an_operator_from_the_terminal(url: str, run: Run) -> None:
     status, said = run("operator", "create", "acme", "Acme Ltd")
-    api_key = re.findall(r"cfk_\w{8}_\w{32}", said)
+    api_key = re.findall(r"cfk_live_\w{8}_\w{38}", said)
     assert (status, len(api_key)) == (0, 1)
-    second = re.findall(r"cfk_\w{8}_\w{32}", run("operator", "new-key", "acme", "till")[1])
+    till = run("operator", "new-key", "acme", "till", "--scope", "redeem", "--scope", "read")
+    second = re.findall(r"cfk_live_\w{8}_\w{38}", till[1])
     assert len({*api_key, *second}) == 2
-    assert run("operator", "revoke-key", "acme", second[0].split("_")[1])[0] == 0
+    assert run("operator", "revoke-key", "acme", second[0].split("_")[2])[0] == 0
     assert run("operator", "revoke-key", "acme", "nosuchke")[0] == 1
+    status, said = run("operator", "sandbox", "acme")
+    assert (status, len(re.findall(r"cfk_test_\w{8}_\w{38}", said))) == (0, 1)
+    assert run("operator", "sandbox", "acme")[0] == 1
+    assert run("operator", "approval-over", "acme", 500_000)[0] == 0
+    assert run("operator", "approval-over", "acme", -1)[0] == 2
     assert run("key", "publish", "-o", "acme")[0] == 0
     assert "in_use" in run("key", "use", "A", "-o", "acme")[1]
 
@@ -189,6 +196,12 @@ def test_help_names_the_scanner_too(run: Run) -> None:
     assert re.search(r"^\W*scan\b", run("--help")[1], re.M)
 
 
+@pytest.mark.parametrize("word", ["sign-in", "accept-invitation", "step-up", "pair", "request"])
+def test_the_client_has_a_room_of_its_own_and_is_named_by_help(run: Run, word: str) -> None:
+    assert re.search(rf"^\W*{word}\b", run("--help")[1], re.M)
+    assert f"Usage: counterfoil {word} " in run(word, "--help")[1]
+
+
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version") == (0, f"counterfoil {version('counterfoil')}\n")
 
@@ -209,3 +222,28 @@ def test_without_the_server_the_command_says_what_to_install() -> None:
     assert done.returncode == 1
     assert 'pip install "counterfoil[server]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_first_owner_and_the_first_admin_are_invited_from_the_terminal(
+    url: str, run: Run
+) -> None:
+    status, said = run("admin", "owner", "corner", "--email", "Ann@Example.com", "--name", "Ann")
+    again = run("admin", "owner", "corner", "--email", "ann@example.com", "--name", "Ann")
+    admin = run("admin", "platform", "--email", "root@example.com", "--name", "Root")
+    wrong = run("admin", "owner", "corner", "--email", "nobody", "--name", "Nobody")
+
+    assert (status, again[0], admin[0], wrong[0]) == (0, 0, 0, 2)
+    assert "ann@example.com at corner" in said
+    secrets = [re.findall(r"^  (\S{43})$", each, re.M) for each in (said, again[1], admin[1])]
+    assert all(len(found) == 1 for found in secrets)
+    engine = open_engine(url)
+    with engine.connect() as connection:
+        open_ones = connection.execute(
+            text("SELECT role, count(*) FROM invitation WHERE ended_at IS NULL GROUP BY role")
+        )
+        acted = connection.execute(
+            text("SELECT DISTINCT actor->>'kind' FROM event WHERE kind = 'account_invited'")
+        ).scalars()
+        assert dict(map(tuple, open_ones)) == {"owner": 1, "platform_admin": 1}
+        assert set(acted) == {"command"}
+    engine.dispose()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from api.dispatching import Dispatcher, to
+from api.dispatching import dispatcher, to
 from coupon_engine.database import transaction
 from coupon_engine.outbox import Message
 from coupon_engine.tables import Event, Outbox
@@ -99,14 +99,21 @@ def test_a_listener_that_is_away_loses_nothing(database: Engine) -> None:
 def _waiting(database: Engine) -> list[Message]:
     with transaction(database) as session:
         return [
-            Message(operator_id=row.operator_id, id=row.id, kind=row.kind, attempts=0, body={})
+            Message(
+                operator_id=row.operator_id,
+                id=row.id,
+                kind=row.kind,
+                attempts=0,
+                sandbox=False,
+                body={},
+            )
             for row in session.exec(select(Outbox))
         ]
 
 
 def _dispatch_until_empty(database: Engine, url: str | None) -> None:
-    dispatcher = Dispatcher(database, to(url), lambda: NOON)
-    dispatcher.start()
+    running = dispatcher(database, to(url), lambda: NOON)
+    running.start()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with transaction(database) as session:
@@ -115,4 +122,4 @@ def _dispatch_until_empty(database: Engine, url: str | None) -> None:
         time.sleep(0.02)
     else:
         pytest.fail("the outbox was not emptied")
-    dispatcher.stop()
+    running.stop()

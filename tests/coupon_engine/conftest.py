@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from coupon_engine import acting
 from coupon_engine.database import open_engine
 from tests.conftest import _database, _named
 
@@ -21,7 +22,8 @@ def shared(server: str, template: str) -> Iterator[Engine]:
 @pytest.fixture
 def session(shared: Engine) -> Iterator[Session]:
     """One open transaction in an empty record, as a verb gets it; nothing of it stays."""
-    with shared.connect() as connection:
+    as_system = shared.execution_options(**{acting.OPTION: acting.NOBODY})
+    with as_system.connect() as connection:
         with Session(connection, expire_on_commit=False, autoflush=False) as session:
             yield session
         connection.rollback()

@@ -76,4 +76,4 @@ def test_words_moments_and_documents_arrive_as_they_left(session: Session) -> No
     bulk.write(session, bulk.Insert(Event, [row]))
 
     (found,) = rows(session, "SELECT * FROM event WHERE id = :id", id=row["id"])
-    assert dict(found._mapping) == row
+    assert {name: found._mapping[name] for name in row} == row

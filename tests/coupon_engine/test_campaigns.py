@@ -4,28 +4,34 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session
 
-from coupon_engine import campaigns
+from coupon_engine import batches, campaigns, issuing
 from coupon_engine.campaigns import MOVES
 from coupon_engine.errors import (
     CeilingBelowUse,
     CeilingMoved,
     MoveNotAllowed,
+    NotIssuing,
     RequestReused,
     Unknown,
 )
 from schemas.campaigns import (
+    BatchMove,
     CampaignState,
     CampaignView,
     Ceiling,
     CeilingView,
     Move,
+    NewBatch,
+    NewBatchMove,
     NewCampaign,
     NewCeiling,
     NewMove,
     Stops,
 )
+from schemas.coupons import NewCoupons
 from tests import make
 from tests.coupon_engine.moves import every_pair, way_to
 from tests.coupon_engine.record import count, kinds, redeemed, refused, rows
@@ -62,6 +68,8 @@ def decided(
         "move": move,
         **more,
     }
+    if move is Move.APPROVE:
+        return make.approved(session, at, of.id, now=now)
     return campaigns.decide(session, at.operator_id, NewMove(**asked), now=now)
 
 
@@ -105,7 +113,8 @@ def test_every_move_from_every_state_leads_where_the_table_says_or_nowhere(
     if (target := MOVES[state].get(move)) is not None:
         decided(session, at, campaign, move)
         assert stands(session) == target
-        assert kinds(session, campaign.id)[told:] == ["campaign_decided"]
+        kind = "campaign_approved" if move is Move.APPROVE else "campaign_decided"
+        assert kinds(session, campaign.id)[told:] == [kind]
     else:
         with pytest.raises(MoveNotAllowed) as raised:
             decided(session, at, campaign, move)
@@ -153,12 +162,14 @@ def test_a_pause_says_what_it_stops_and_resuming_forgets_it(session: Session) ->
     assert (paused.state, paused.stops) == (CampaignState.PAUSED, Stops.ISSUING_AND_REDEEMING)
     assert (resumed.state, resumed.stops) == (CampaignState.RUNNING, None)
     told = rows(session, "SELECT data FROM event WHERE kind = 'campaign_decided' ORDER BY id")
-    assert told[1].data == {
+    assert told[0].data == {
         "move": "pause",
         "reason": "told",
         "stops": "issuing_and_redeeming",
         "from": "approved",
         "to": "paused",
+        "before": {"state": "approved", "stops": None},
+        "after": {"state": "paused", "stops": "issuing_and_redeeming"},
     }
 
 
@@ -224,8 +235,11 @@ def test_a_raised_budget_lets_the_next_coupon_through(session: Session) -> None:
     redeemed(session, at, one)
     assert refused(session, at, two).code == "budget_spent"
 
-    moved(session, at, campaign, Ceiling.BUDGET_MINOR, 200, 400)
+    raised = moved(session, at, campaign, Ceiling.BUDGET_MINOR, 200, 400)
 
+    assert raised.pending
+    assert refused(session, at, two).code == "budget_spent"
+    make.approved(session, at, campaign.id)
     assert redeemed(session, at, two).discount_minor == 200
 
 
@@ -256,3 +270,75 @@ def test_campaigns_are_listed_page_by_page(session: Session) -> None:
 
     assert page(None) == made[:2]
     assert page(made[1]) == made[2:]
+
+
+# No coupon lives in a campaign that nobody has approved, or that is over.
+
+
+@pytest.mark.parametrize("way", [(), (Move.SUBMIT,), (Move.ARCHIVE,)])
+def test_a_campaign_that_nobody_approved_has_no_live_coupons(
+    session: Session, way: tuple[Move, ...]
+) -> None:
+    at = make.shop(session)
+    campaign = drafted(session, at)
+    offer = make.offer(session, at, campaign)
+    asked = NewBatch(id=make.an_id(), offer_id=offer.id, name="x", size=5, has_short_codes=True)
+    batch = batches.create_batch(session, at.operator_id, asked, now=NOON)
+    for move in way:
+        decided(session, at, campaign, move)
+
+    with pytest.raises(NotIssuing):
+        make.coupon(session, at, batch)
+    lot = NewCoupons(id=make.an_id(), batch_id=batch.id, unclaimed=2)
+    with pytest.raises(NotIssuing):
+        issuing.issue_many(session, at.operator_id, lot, code_secret=make.SECRET, now=NOON)
+
+    assert count(session, "coupon") == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (CampaignState.DRAFT, "campaign_not_running"),
+        (CampaignState.IN_REVIEW, "campaign_not_running"),
+        (CampaignState.PAUSED, "campaign_paused"),
+        (CampaignState.ENDED, "campaign_ended"),
+        (CampaignState.ARCHIVED, "campaign_ended"),
+    ],
+)
+def test_no_coupon_is_redeemed_in_a_state_that_is_not_live(
+    session: Session, state: CampaignState, code: str
+) -> None:
+    """Even if one had come to be there: the judge looks at the campaign, not at how it came."""
+    at = make.shop(session)
+    coupon = make.coupon(session, at)
+    rows_changed = "UPDATE campaign SET decided = :state, stops = 'issuing_and_redeeming'"
+    session.connection().execute(text(rows_changed), {"state": state})
+
+    assert refused(session, at, coupon).code == code
+
+
+@pytest.mark.parametrize("move", [BatchMove.CLOSE, BatchMove.REVOKE])
+def test_a_closed_lot_gives_out_nothing_for_ever(session: Session, move: BatchMove) -> None:
+    at = make.shop(session)
+    campaign = make.campaign(session, at)
+    batch = make.batch(session, at, make.offer(session, at, campaign))
+    asked = NewBatchMove(id=make.an_id(), batch_id=batch.id, move=move, reason="over")
+    batches.decide_batch(session, at.operator_id, asked, now=NOON)
+    make.approved(session, at, campaign.id)
+
+    with pytest.raises(NotIssuing):
+        make.coupon(session, at, batch)
+    again = NewBatchMove(id=make.an_id(), batch_id=batch.id, move=BatchMove.RESUME, reason="x")
+    with pytest.raises(MoveNotAllowed):
+        batches.decide_batch(session, at.operator_id, again, now=NOON)
+
+
+def test_a_campaign_whose_dates_are_over_gives_out_nothing(session: Session) -> None:
+    at = make.shop(session)
+    batch = make.batch(session, at)
+
+    with pytest.raises(NotIssuing) as raised:
+        make.coupon(session, at, batch, now=END)
+
+    assert raised.value.details == {"campaign_state": "ended"}

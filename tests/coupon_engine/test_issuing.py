@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -24,6 +24,7 @@ from coupon_engine.errors import (
     TermsMismatch,
     Unknown,
 )
+from coupon_engine.validation.short_code import short_code_of
 from schemas.campaigns import (
     BatchMove,
     BatchState,
@@ -488,3 +489,22 @@ def test_two_coupons_that_meet_in_one_short_code_are_asked_for_again(
     assert isinstance(busy_or(met.value), Busy)
     with transaction(database) as session:
         assert count(session, "coupon") == 2
+
+
+def test_the_answer_that_is_kept_tells_no_short_code_and_a_repeat_does(
+    session: Session,
+) -> None:
+    at = make.shop(session)
+    batch = make.batch(session, at, has_short_codes=True)
+    asked = NewCoupon(id=make.an_id(), batch_id=batch.id)
+
+    def issues() -> CouponView:
+        return issuing.issue(session, at.operator_id, asked, code_secret=make.SECRET, now=NOON)
+
+    first, again = issues(), issues()
+
+    assert first.short_code == short_code_of(first.id, make.SECRET)
+    assert again == first
+    bodies = session.connection().execute(text("SELECT body FROM answer")).scalars().all()
+    assert any(str(first.id) in body for body in bodies)
+    assert not any(first.short_code in body for body in bodies)

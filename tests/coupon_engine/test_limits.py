@@ -1,18 +1,22 @@
 """Ceilings on count and money: of everybody, each store and each customer, for ever or a while."""
 
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from coupon_engine import offers
-from schemas.campaigns import NewOffer
+from coupon_engine import holding, offers
+from schemas.campaigns import NewBatch, NewCampaign, NewCeiling, NewOffer
 from schemas.coupons import CouponView
-from schemas.offers import GiftBalance, LimitOf, LimitPer, LimitRule, Period
+from schemas.offers import GiftBalance, LimitOf, LimitPer, LimitRule, Period, Terms
 from schemas.refusals import Refusal, Why
 from tests import make
-from tests.coupon_engine.record import redeemed, refused, used
+from tests.coupon_engine.record import redeemed, refused, rows, taken_back, used
 from tests.make import NOON, Shop
 
 
@@ -258,3 +262,186 @@ def test_a_gift_may_be_spent_in_more_parts_than_its_batch_has_coupons(session: S
     parts = [redeemed(session, at, coupon, basket=make.basket(100)) for _ in range(5)]
 
     assert parts[-1].balance_minor == 500
+
+
+# The campaign's own rate, and its own ceiling for each customer.
+
+
+def test_a_minute_has_as_many_redemptions_as_it_may_and_the_next_begins_anew(
+    session: Session,
+) -> None:
+    at = make.shop(session)
+    one, two, three, four = coupons(session, at, 4, campaign={"max_per_minute": 2})
+    redeemed(session, at, one, now=NOON + timedelta(seconds=1))
+    redeemed(session, at, two, now=NOON + timedelta(seconds=59))
+
+    refusal = refused(session, at, three, now=NOON + timedelta(seconds=59))
+
+    again = {"max_per_minute": 2, "from": "2026-03-02T12:01:00+00:00"}
+    assert told(refusal) == (Why.LIMIT_REACHED, "campaign.max_per_minute", again)
+    assert refusal.cashier.en == "Too many at once: try again today 13:01."
+    assert refusal.customer.zh == "使用人数过多，今天 13:01起可再试。"
+    for coupon in (three, four):
+        redeemed(session, at, coupon, now=NOON + timedelta(minutes=1))
+
+
+def test_a_spent_budget_is_told_before_a_busy_minute(session: Session) -> None:
+    at = make.shop(session)
+    one, two = coupons(session, at, 2, campaign={"max_per_minute": 1, "budget_minor": 200})
+    redeemed(session, at, one)
+
+    refusal = refused(session, at, two)
+
+    assert [reason.rule for reason in refusal.reasons] == [
+        "campaign.max_minor",
+        "campaign.max_per_minute",
+    ]
+    assert refusal.code is Why.BUDGET_SPENT
+
+
+def test_a_hold_has_its_place_in_the_minute_in_which_it_was_promised(session: Session) -> None:
+    at = make.shop(session)
+    one, two, three = coupons(session, at, 3, campaign={"max_per_minute": 1})
+    promise = make.hold_request(at, one)
+    holding.hold(session, at.operator_id, promise, make.of_coupon(one), now=NOON)
+    assert refused(session, at, two).reasons[0].rule == "campaign.max_per_minute"
+    later = NOON + timedelta(minutes=1)
+    redeemed(session, at, two, now=later)
+
+    kept = redeemed(session, at, one, hold_id=promise.id, now=later)
+
+    assert kept.discount_minor == 200
+    assert refused(session, at, three, now=later).reasons[0].rule == "campaign.max_per_minute"
+
+
+def test_a_reversal_makes_no_room_in_its_minute(session: Session) -> None:
+    at = make.shop(session)
+    one, two = coupons(session, at, 2, campaign={"max_per_minute": 1})
+    taken_back(session, at, redeemed(session, at, one))
+
+    assert refused(session, at, two).reasons[0].rule == "campaign.max_per_minute"
+
+
+def test_a_customer_redeems_as_often_as_the_campaign_lets_anyone(session: Session) -> None:
+    at = make.shop(session)
+    ann = make.customer(session, at)
+    one, two, three = coupons(session, at, 3, campaign={"max_per_customer": 2}, customer_id=ann)
+    redeemed(session, at, one)
+    redeemed(session, at, two)
+
+    refusal = refused(session, at, three)
+
+    why = (Why.CUSTOMER_LIMIT_REACHED, "campaign.max_per_customer.max_count", {"max_count": 2})
+    assert told(refusal) == why
+
+
+def test_a_coupon_that_nobody_is_known_to_hold_has_no_customers_ceiling(session: Session) -> None:
+    at = make.shop(session)
+
+    for coupon in coupons(session, at, 3, campaign={"max_per_customer": 1}):
+        redeemed(session, at, coupon)
+
+
+# Every number has a bound.
+
+BOUNDED = ("campaign", "batch", "coupon", "limit_row", "offer", "hold_claim")
+# A count of versions, which a person makes one by one, each naming the one before.
+COUNTED_BY_HAND = {("offer", "version")}
+# What may be absent, and what holds then instead.
+NULL_BY_DESIGN = {
+    ("batch", "max_redemptions"),  # the batch's limit row has one all the same
+    ("batch", "budget_minor"),
+    ("coupon", "balance_minor"),  # no gift
+}
+# Bounded by the limit row under whose lock alone they are written.
+BEHIND_A_LIMIT = {("hold_claim", "minor")}
+
+
+def test_no_number_of_a_campaign_is_null_or_endless(session: Session) -> None:
+    columns = rows(
+        session,
+        """
+        SELECT table_name, column_name, is_nullable = 'YES' AS is_nullable
+        FROM information_schema.columns
+        WHERE table_schema = 'public' AND table_name = ANY(:tables)
+          AND data_type IN ('bigint', 'integer', 'smallint', 'numeric', 'double precision', 'real')
+        """,
+        tables=list(BOUNDED),
+    )
+    checks = rows(
+        session,
+        """
+        SELECT conrelid::regclass::text AS table_name, pg_get_constraintdef(oid) AS rule
+        FROM pg_constraint WHERE contype = 'c'
+        """,
+    )
+    numbers = {(column.table_name, column.column_name) for column in columns}
+    endless = {
+        (table, name)
+        for table, name in numbers
+        if not any(
+            check.table_name == table and re.search(rf'\b{name}"? <= ', check.rule)
+            for check in checks
+        )
+    }
+
+    assert len(numbers) > 25
+    assert endless == COUNTED_BY_HAND | BEHIND_A_LIMIT
+    assert {
+        (column.table_name, column.column_name) for column in columns if column.is_nullable
+    } == NULL_BY_DESIGN
+    assert [column for column in columns if column.column_name.endswith("float")] == []
+
+
+@pytest.mark.parametrize("asked", [NewCampaign, NewBatch, NewCeiling, Terms])
+def test_every_number_that_is_asked_for_has_a_bound(asked: type[BaseModel]) -> None:
+    numbers = dict(numbers_of(asked.model_json_schema()))
+
+    assert numbers
+    assert [path for path, part in numbers.items() if "maximum" not in part] == []
+    assert [path for path, part in numbers.items() if part["type"] == "number"] == []
+
+
+def test_an_endless_number_would_be_seen() -> None:
+    class Endless(BaseModel):
+        count: int
+        rate: float = Field(le=1)
+
+    found = dict(numbers_of(Endless.model_json_schema()))
+
+    assert found["properties.count"].get("maximum") is None
+    assert found["properties.rate"]["type"] == "number"
+
+
+def numbers_of(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every number of a JSON schema, however deep."""
+    if isinstance(part, dict):
+        if part.get("type") in ("integer", "number"):
+            yield path, part
+        for name, each in part.items():
+            yield from numbers_of(each, f"{path}.{name}".strip("."))
+    if isinstance(part, list):
+        for at, each in enumerate(part):
+            yield from numbers_of(each, f"{path}[{at}]")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE campaign SET max_per_minute = NULL",
+        "UPDATE campaign SET max_per_customer = 1000000001",
+        "UPDATE campaign SET planned_per_minute = 0",
+        "UPDATE limit_row SET max_count = 1000000001",
+        "UPDATE limit_row SET max_minor = NULL",
+        "UPDATE limit_row SET max_per_minute = NULL",
+        "UPDATE limit_row SET minute_count = max_per_minute + 1",
+        "UPDATE coupon SET uses = NULL",
+        "UPDATE coupon SET uses = 1001",
+        "UPDATE batch SET size = 1000000001",
+    ],
+)
+def test_the_database_itself_refuses_what_is_endless(session: Session, change: str) -> None:
+    make.coupon(session, make.shop(session))
+
+    with pytest.raises(IntegrityError):
+        rows(session, change)

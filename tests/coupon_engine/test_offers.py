@@ -56,6 +56,7 @@ def test_an_offer_changes_until_its_first_coupon_and_never_after(session: Sessio
     offer = make.offer(session, at)
     batch = make.batch(session, at, offer)
     assert changed(session, at, offer, five_off()).terms == five_off()
+    make.approved(session, at, offer.campaign_id)
     coupon = make.coupon(session, at, batch)
 
     with pytest.raises(OfferFrozen) as raised:
@@ -153,5 +154,6 @@ def test_an_issue_that_failed_leaves_the_offer_free_to_change(session: Session) 
     savepoint.rollback()
 
     changed(session, at, offer, five_off())
+    make.approved(session, at, offer.campaign_id)
 
     assert redeemed(session, at, make.coupon(session, at, batch)).discount_minor == 500

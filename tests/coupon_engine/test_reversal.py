@@ -47,7 +47,7 @@ def test_a_whole_reversal_returns_every_total(session: Session) -> None:
     coupon = everywhere(session, at)
     before = totals(session)
     redemption = redeemed(session, at, coupon, order_ref="R1")
-    assert len(totals(session).limits) == 2 + 2 * len(EVERY_LIMIT)
+    assert len(totals(session).limits) == 3 + 2 * len(EVERY_LIMIT)
     assert set(totals(session).limits.values()) == {(1, 200)}
 
     reversal = taken_back(session, at, redemption, cashier="Ada")

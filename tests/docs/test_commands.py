@@ -1,24 +1,27 @@
 """Every command and program of the pages is run as it stands there, against a server of its own.
 
-Three things differ from what a stranger does. The server listens on a free port, and its data lies
+Four things differ from what a stranger does. The server listens on a free port, and its data lies
 in a directory of its own. `run.py` is asked whether it knows its words and a bench whether it is
-there: `test` would start these tests again, and demo and benches have tests of their own. And a
-server that a page starts is stopped when it has answered.
+there: `test` would start these tests again, and demo and benches have tests of their own. A server
+that a page starts is stopped when it has answered. And where a command asks for a password or a
+code, `person.py` answers.
 """
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from socket import socket
 
 import cv2
 import psycopg
 import pytest
+from psycopg.sql import SQL, Literal
 from sqlalchemy import make_url
 
 from coupon_engine import embedded
@@ -26,7 +29,11 @@ from scanner import decode
 from tests.docs.pages import HOUSE, PAGES, blocks, languages, name_of
 
 ADDRESS = "http://127.0.0.1:8000"
-DATABASE = "postgresql://counterfoil:secret@db.example/counterfoil"
+DATABASES = {
+    "app": "postgresql://counterfoil:secret@db.example/counterfoil",
+    "owner": "postgresql://counterfoil_owner:secret@db.example/counterfoil",
+}
+CREATE_ROLE = SQL("CREATE ROLE counterfoil LOGIN PASSWORD {}")
 SECONDS = 240  # for crowded machines; a quiet one needs a tenth
 
 # What the words of a page mean here.
@@ -61,11 +68,17 @@ python() {
     esac
 }
 counterfoil() {
-    if [ "$1" != serve ]; then command counterfoil "$@"; return; fi
-    COUNTERFOIL_PORT=$SECOND_PORT command counterfoil serve &
-    answers $SECOND_PORT
-    kill $!
-    wait $! || true
+    case "$1" in
+        serve)
+            COUNTERFOIL_PORT=$SECOND_PORT command counterfoil serve &
+            answers $SECOND_PORT
+            kill $!
+            wait $! || true
+            ;;
+        accept-invitation | sign-in | step-up) command python "$PERSON" "$@" ;;
+        admin | request) command counterfoil "$@" | tee -a told ;;  # a person reads it too
+        *) command counterfoil "$@" ;;
+    esac
 }
 """
 
@@ -87,36 +100,42 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def another_database(data_dir: Path) -> Iterator[str]:
-    """The address of an empty database on a server that keeps its promises."""
+def databases(data_dir: Path) -> Iterator[dict[str, str]]:
+    """Two ways into an empty database on a server that keeps its promises."""
     with embedded.start(data_dir) as server:
         url = make_url(server.url).set(drivername="postgresql")
         admin = url.render_as_string(hide_password=False)
         with psycopg.connect(admin, autocommit=True) as connection:
             connection.execute("CREATE DATABASE elsewhere")
-        yield url.set(database="elsewhere").render_as_string(hide_password=False)
+            connection.execute(CREATE_ROLE.format(Literal(url.password)))
+        owner = url.set(database="elsewhere")
+        yield {
+            "app": owner.set(username="counterfoil").render_as_string(hide_password=False),
+            "owner": owner.render_as_string(hide_password=False),
+        }
 
 
 @pytest.mark.timeout(2 * SECONDS)
 @pytest.mark.skipif(is_missing() is not None, reason=str(is_missing()))
 @pytest.mark.parametrize("page", [page for page in PAGES if "sh" in languages(page)], ids=name_of)
 def test_every_command_of_a_page_works(
-    page: Path, data_dir: Path, another_database: str, tmp_path: Path
+    page: Path, data_dir: Path, databases: Mapping[str, str], tmp_path: Path
 ) -> None:
-    out = run_page(page, data_dir, another_database, tmp_path)
+    out = run_page(page, data_dir, databases, tmp_path)
 
     if name_of(page) == "README.md":
         see_the_first_campaign(out, tmp_path)
 
 
-def run_page(page: Path, data_dir: Path, another_database: str, folder: Path) -> str:
+def run_page(page: Path, data_dir: Path, databases: Mapping[str, str], folder: Path) -> str:
     """Run all blocks of a page, in order, in one shell; return what it printed."""
     first, second = free_port(), free_port()
 
     def here(text: str) -> str:
-        return text.replace(ADDRESS, f"http://127.0.0.1:{first}").replace(
-            DATABASE, another_database
-        )
+        text = text.replace(ADDRESS, f"http://127.0.0.1:{first}")
+        for who, named in DATABASES.items():
+            text = text.replace(named, shlex.quote(databases[who]))
+        return text
 
     script = [PRELUDE]
     for block in blocks(page):
@@ -132,7 +151,9 @@ def run_page(page: Path, data_dir: Path, another_database: str, folder: Path) ->
             **{name: value for name, value in os.environ.items() if "COUNTERFOIL_" not in name},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "COUNTERFOIL_DATA_DIR": str(data_dir),
+            "COUNTERFOIL_ISSUER_URL": f"http://127.0.0.1:{first}",
             "COUNTERFOIL_LOG_LEVEL": "warning",
+            "PERSON": str(HOUSE / "tests" / "docs" / "person.py"),
             "FIRST_PORT": str(first),
             "SECOND_PORT": str(second),
         },
@@ -173,7 +194,7 @@ def free_port() -> int:
 
 
 def test_a_command_that_fails_would_be_seen(
-    data_dir: Path, another_database: str, tmp_path: Path
+    data_dir: Path, databases: Mapping[str, str], tmp_path: Path
 ) -> None:
     page = HOUSE / "README.md"
     assert languages(page) >= {"sh", "python"}
@@ -181,4 +202,4 @@ def test_a_command_that_fails_would_be_seen(
     broken.write_text("```sh\npython3 run.py dmeo\n```\n")
 
     with pytest.raises(AssertionError, match="there is no command"):
-        run_page(broken, data_dir, another_database, tmp_path)
+        run_page(broken, data_dir, databases, tmp_path)

@@ -16,7 +16,7 @@ _SYMBOL = re.compile(r"`([\w/.]+)::([\w.]+)`")
 _ALIAS = re.compile(r"`(\w+)::` is\s+`([\w/.]+)`")
 _ANSWER = re.compile(r"^ ([a-z_]+) +([\d,]+)", re.MULTILINE)
 _LANGUAGES = {"sh", "python", "text", "mermaid"}
-LONGEST_PAGE = 140  # lines; the README, with two whole programs, is allowed more
+LONGEST_PAGE = 180  # lines; the README, with two whole programs, is allowed more
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

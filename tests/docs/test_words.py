@@ -14,6 +14,7 @@ from schemas.campaigns import BatchState, CampaignState, Level, OfferState
 from schemas.coupons import CouponState
 from schemas.keys import KeyState
 from schemas.redemptions import HoldState, RedemptionState
+from schemas.terminals import PairingState
 from tests.docs.pages import HOUSE, tables
 
 WORDS = tables(HOUSE / "docs" / "words.md")
@@ -26,6 +27,7 @@ OF_OBJECT: Mapping[str, type[StrEnum]] = {
     "Coupon 券": CouponState,
     "Hold 预占": HoldState,
     "Redemption 核销记录": RedemptionState,
+    "Pairing 配对": PairingState,
     "Signing key 签名密钥": KeyState,
 }
 MOVES: Mapping[str, Mapping[Any, Mapping[Any, StrEnum]]] = {

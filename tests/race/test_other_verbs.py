@@ -390,7 +390,7 @@ def test_a_ceiling_is_moved_by_the_one_who_was_first(scene: Scene) -> None:
     (won,) = (answer for answer in answers if not isinstance(answer, Exception))
     with transaction(scene.engine) as session:
         seen = campaigns.campaign_view(session, scene.at.operator_id, scene.campaign.id, now=NOON)
-        assert seen.budget_minor == won.target
+        assert seen.proposed == {Ceiling.BUDGET_MINOR: won.target}
 
 
 def test_stores_campaigns_and_keys_made_at_once_have_names_of_their_own(scene: Scene) -> None:

@@ -94,9 +94,10 @@ def test_one_request_asked_by_three_processes_is_one_redemption(scene: Scene) ->
 
 
 def test_a_counter_killed_in_the_middle_leaves_a_whole_record(scene: Scene) -> None:
-    with transaction(scene.engine) as session:
-        rows(session, "UPDATE limit_row SET max_minor = 1000000 RETURNING key")
     load = [make.request(scene.at, coupon) for coupon in coupons(scene, 200)]
+    with transaction(scene.engine) as session:
+        more = "max_minor = 1000000, max_minor_per_minute = 1000000"
+        rows(session, f"UPDATE limit_row SET {more} RETURNING key")  # noqa: S608
 
     with counters(scene, [load]) as (process,):
         acknowledged = [hear(process).split()[0] for _ in range(20)]

@@ -11,7 +11,10 @@ from sqlalchemy import Engine
 from coupon_engine.database import transaction
 from scanner.counter import pick
 from scanner.decode import decode
+from schemas.access import Role
 from tests import make
+from tests.api import askers
+from tests.api.askers import Asker
 from tests.api.conftest import Clock, Counter
 from tests.coupon_engine.record import Totals, totals
 
@@ -26,17 +29,21 @@ BASKET = {
 
 
 @pytest.fixture
-def walk(counter: Counter, clock: Clock) -> "Walk":
-    return Walk(counter, clock)
+def walk(counter: Counter, clock: Clock, database: Engine) -> "Walk":
+    second_person = askers.person(
+        database, counter.client, counter.at, Role.APPROVER, now=clock.now, is_stepped_up=True
+    )
+    return Walk(counter, second_person, clock)
 
 
 class Walk:
     """An operator's program, a phone and a counter, all talking HTTP."""
 
-    def __init__(self, counter: Counter, clock: Clock) -> None:
+    def __init__(self, counter: Counter, second_person: Asker, clock: Clock) -> None:
         self.counter = counter
         self.clock = clock
         self.store_id = str(counter.at.store.id)
+        self.second_person = second_person
 
     def makes(self, path: str, **body: Any) -> Any:
         answer = self.counter.posts(f"/v1/{path}", {"id": str(make.an_id()), **body})
@@ -62,7 +69,6 @@ class Walk:
             max_redemptions=1_000,
             max_issued=1_000,
         )
-        self.makes("moves", campaign_id=campaign["id"], move="approve", reason="ready")
         offer = self.makes(
             "offers",
             campaign_id=campaign["id"],
@@ -75,6 +81,17 @@ class Walk:
             },
         )
         batch = self.makes("batches", offer_id=offer["id"], name="Letters", size=10)
+        diff = self.sees(f"campaigns/{campaign['id']}/diff")
+        answer = self.second_person.posts(
+            "/v1/approvals",
+            {
+                "id": str(make.an_id()),
+                "campaign_id": campaign["id"],
+                "seen": diff["fingerprint"],
+                "reason": "ready",
+            },
+        )
+        assert answer.status_code == 201, answer.text
         ann = str(make.an_id())
         self.makes("customers", customers=[{"id": ann, "ref": "loyalty-4711"}])
         return self.makes("coupons", batch_id=batch["id"], customer_id=ann)

@@ -47,7 +47,18 @@ def upgrade() -> None:
         sa.Column(
             "data", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
         ),
+        sa.Column(
+            "actor",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            server_default=sa.text(
+                "(NULLIF(current_setting('app.actor'::text, true), ''::text))::jsonb"
+            ),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_event")),
+    )
+    op.create_index(
+        "ix_event_recorded", "event", ["operator_id", "recorded_at", "id"], unique=False
     )
     op.create_index("ix_event_subject", "event", ["operator_id", "subject_id", "id"], unique=False)
     op.create_table(
@@ -55,6 +66,17 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("slug", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("is_platform", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("sandbox_of", sa.Uuid(), nullable=True),
+        sa.Column(
+            "clock_ahead_seconds", sa.BigInteger(), server_default=sa.text("0"), nullable=False
+        ),
+        sa.Column(
+            "approval_over_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False
+        ),
+        sa.Column(
+            "oidc", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+        ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operator")),
         sa.UniqueConstraint("slug", name=op.f("uq_operator_slug")),
@@ -73,12 +95,50 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_due", "outbox", ["due_at"], unique=False)
     op.create_table(
+        "tries",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(collation="C"), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("operator_id", "key", name=op.f("pk_tries")),
+    )
+    op.create_table(
+        "account",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("store_ids", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.Column("totp_secret", sa.LargeBinary(), nullable=True),
+        sa.Column("totp_last_step", sa.BigInteger(), nullable=True),
+        sa.Column("oidc_subject", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("suspended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_account_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_account")),
+        sa.UniqueConstraint("operator_id", "email", name=op.f("uq_account_operator_id_email")),
+    )
+    op.create_index(
+        "uq_account_oidc_subject",
+        "account",
+        ["operator_id", "oidc_subject"],
+        unique=True,
+        postgresql_where=sa.text("oidc_subject IS NOT NULL"),
+    )
+    op.create_table(
         "api_key",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("scopes", sa.ARRAY(sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["operator_id"], ["operator.id"], name=op.f("fk_api_key_operator_id_operator")
@@ -98,6 +158,18 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("decided", sa.Text(), nullable=False),
         sa.Column("stops", sa.Text(), nullable=True),
+        sa.Column("stopped_by", sa.Text(), nullable=True),
+        sa.Column("editors", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column(
+            "approved", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+        ),
+        sa.Column(
+            "proposed", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("planned_per_minute", sa.BigInteger(), nullable=False),
+        sa.Column("planned_minor_per_minute", sa.BigInteger(), nullable=False),
+        sa.Column("max_per_minute", sa.BigInteger(), nullable=False),
+        sa.Column("max_per_customer", sa.BigInteger(), nullable=False),
         sa.Column("level", sa.Text(), nullable=False),
         sa.Column("offline", sa.Text(), nullable=False),
         sa.Column("freshness_seconds", sa.SmallInteger(), nullable=False),
@@ -107,12 +179,46 @@ def upgrade() -> None:
         ),
         sa.Column("shuffle_key", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "freshness_seconds BETWEEN 15 AND 300", name=op.f("ck_campaign_freshness_seconds")
+        ),
+        sa.CheckConstraint(
+            "max_per_customer BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_max_per_customer")
+        ),
+        sa.CheckConstraint(
+            "max_per_minute BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_max_per_minute")
+        ),
+        sa.CheckConstraint("number BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_number")),
+        sa.CheckConstraint(
+            "planned_minor_per_minute BETWEEN 1 AND 1000000000000",
+            name=op.f("ck_campaign_planned_minor_per_minute"),
+        ),
+        sa.CheckConstraint(
+            "planned_per_minute BETWEEN 1 AND 1000000000",
+            name=op.f("ck_campaign_planned_per_minute"),
+        ),
         sa.CheckConstraint("starts_at < ends_at", name=op.f("ck_campaign_window")),
         sa.ForeignKeyConstraint(
             ["operator_id"], ["operator.id"], name=op.f("fk_campaign_operator_id_operator")
         ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_campaign")),
         sa.UniqueConstraint("operator_id", "number", name=op.f("uq_campaign_operator_id_number")),
+    )
+    op.create_table(
+        "ceremony",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=True),
+        sa.Column(
+            "data", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_ceremony_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "hash", name=op.f("pk_ceremony")),
+        sa.UniqueConstraint("hash", name=op.f("uq_ceremony_hash")),
     )
     op.create_table(
         "customer",
@@ -129,6 +235,25 @@ def upgrade() -> None:
         sa.UniqueConstraint("operator_id", "ref", name=op.f("uq_customer_operator_id_ref")),
     )
     op.create_table(
+        "invitation",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("store_ids", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("invited_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_invitation_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_invitation")),
+        sa.UniqueConstraint("hash", name=op.f("uq_invitation_hash")),
+    )
+    op.create_table(
         "merchant",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -139,6 +264,31 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_merchant")),
     )
+    op.create_table(
+        "sign_in",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("store_ids", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("methods", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("stepped_up_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("agent", sa.Text(), nullable=True),
+        sa.Column("acts_for", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_sign_in_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "hash", name=op.f("pk_sign_in")),
+        sa.UniqueConstraint("hash", name=op.f("uq_sign_in_hash")),
+    )
+    op.create_index("ix_sign_in_account", "sign_in", ["operator_id", "account_id"], unique=False)
     op.create_table(
         "signing_key",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
@@ -174,6 +324,25 @@ def upgrade() -> None:
         postgresql_where=sa.text("decided <> 'retired'"),
     )
     op.create_table(
+        "contact",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("lookup", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "customer_id"],
+            ["customer.operator_id", "customer.id"],
+            name=op.f("fk_contact_operator_id_customer_id_customer"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_contact")),
+        sa.UniqueConstraint("operator_id", "lookup", name=op.f("uq_contact_operator_id_lookup")),
+    )
+    op.create_index("ix_contact_customer", "contact", ["operator_id", "customer_id"], unique=False)
+    op.create_table(
         "limit_row",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.Text(collation="C"), nullable=False),
@@ -183,8 +352,38 @@ def upgrade() -> None:
         sa.Column("max_minor", sa.BigInteger(), nullable=False),
         sa.Column("spent_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("spent_minor BETWEEN 0 AND max_minor", name=op.f("ck_limit_row_money")),
-        sa.CheckConstraint("used_count BETWEEN 0 AND max_count", name=op.f("ck_limit_row_count")),
+        sa.Column("minute", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("minute_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("minute_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "max_per_minute", sa.BigInteger(), server_default=sa.text("1000000000"), nullable=False
+        ),
+        sa.Column(
+            "max_minor_per_minute",
+            sa.BigInteger(),
+            server_default=sa.text("1000000000000"),
+            nullable=False,
+        ),
+        sa.CheckConstraint(
+            "max_minor_per_minute BETWEEN 1 AND 1000000000000",
+            name=op.f("ck_limit_row_max_minor_per_minute"),
+        ),
+        sa.CheckConstraint("minute BETWEEN 0 AND 1099511627776", name=op.f("ck_limit_row_minute")),
+        sa.CheckConstraint(
+            "minute_count BETWEEN 0 AND max_per_minute AND max_per_minute <= 1000000000",
+            name=op.f("ck_limit_row_rate"),
+        ),
+        sa.CheckConstraint(
+            "minute_minor BETWEEN 0 AND 1000000000000", name=op.f("ck_limit_row_minute_minor")
+        ),
+        sa.CheckConstraint(
+            "spent_minor BETWEEN 0 AND max_minor AND max_minor <= 1000000000000",
+            name=op.f("ck_limit_row_money"),
+        ),
+        sa.CheckConstraint(
+            "used_count BETWEEN 0 AND max_count AND max_count <= 1000000000",
+            name=op.f("ck_limit_row_count"),
+        ),
         sa.ForeignKeyConstraint(
             ["operator_id", "campaign_id"],
             ["campaign.operator_id", "campaign.id"],
@@ -222,6 +421,36 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "passkey",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "account_id"],
+            ["account.operator_id", "account.id"],
+            name=op.f("fk_passkey_operator_id_account_id_account"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "credential_id", name=op.f("pk_passkey")),
+    )
+    op.create_table(
+        "recovery_code",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "account_id"],
+            ["account.operator_id", "account.id"],
+            name=op.f("fk_recovery_code_operator_id_account_id_account"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "account_id", "hash", name=op.f("pk_recovery_code")),
+    )
+    op.create_table(
         "store",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -239,6 +468,32 @@ def upgrade() -> None:
         sa.UniqueConstraint("operator_id", "number", name=op.f("uq_store_operator_id_number")),
     )
     op.create_table(
+        "wallet",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("octet_length(public_key) = 33", name=op.f("ck_wallet_public_key")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "customer_id"],
+            ["customer.operator_id", "customer.id"],
+            name=op.f("fk_wallet_operator_id_customer_id_customer"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_wallet")),
+    )
+    op.create_index("ix_wallet_customer", "wallet", ["operator_id", "customer_id"], unique=False)
+    op.create_index("ix_wallet_id", "wallet", ["id"], unique=False)
+    op.create_index(
+        "uq_wallet_public_key",
+        "wallet",
+        ["operator_id", "public_key"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
         "batch",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -250,10 +505,18 @@ def upgrade() -> None:
         sa.Column("budget_minor", sa.BigInteger(), nullable=True),
         sa.Column("has_short_codes", sa.Boolean(), nullable=False),
         sa.Column("needs_claim", sa.Boolean(), nullable=False),
+        sa.Column("needs_contact", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("decided", sa.Text(), nullable=False),
         sa.Column("coupons_stay_valid", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("size > 0", name=op.f("ck_batch_size")),
+        sa.Column("approved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "budget_minor BETWEEN 1 AND 1000000000000", name=op.f("ck_batch_budget_minor")
+        ),
+        sa.CheckConstraint(
+            "max_redemptions BETWEEN 1 AND 1000000000", name=op.f("ck_batch_max_redemptions")
+        ),
+        sa.CheckConstraint("size BETWEEN 1 AND 1000000000", name=op.f("ck_batch_size")),
         sa.ForeignKeyConstraint(
             ["operator_id", "campaign_id"],
             ["campaign.operator_id", "campaign.id"],
@@ -266,6 +529,76 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_batch")),
     )
+    op.create_table(
+        "cashier",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("pin_hash", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "store_id"],
+            ["store.operator_id", "store.id"],
+            name=op.f("fk_cashier_operator_id_store_id_store"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_cashier")),
+    )
+    op.create_table(
+        "pairing",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=True),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "store_id"],
+            ["store.operator_id", "store.id"],
+            name=op.f("fk_pairing_operator_id_store_id_store"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_pairing")),
+        sa.UniqueConstraint("hash", name=op.f("uq_pairing_hash")),
+    )
+    op.create_table(
+        "passcode",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("link_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("lookup", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("wallet_id", sa.Uuid(), nullable=False),
+        sa.Column("tries", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint("tries BETWEEN 0 AND 5", name=op.f("ck_passcode_tries")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "wallet_id"],
+            ["wallet.operator_id", "wallet.id"],
+            name=op.f("fk_passcode_operator_id_wallet_id_wallet"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_passcode")),
+    )
+    op.create_index(
+        "ix_passcode_due",
+        "passcode",
+        ["due_at"],
+        unique=False,
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index("ix_passcode_over", "passcode", ["expires_at"], unique=False)
     op.create_table(
         "receipt",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
@@ -295,13 +628,25 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("store_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("paired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("octet_length(public_key) = 33", name=op.f("ck_terminal_public_key")),
         sa.ForeignKeyConstraint(
             ["operator_id", "store_id"],
             ["store.operator_id", "store.id"],
             name=op.f("fk_terminal_operator_id_store_id_store"),
         ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_terminal")),
+    )
+    op.create_index(
+        "uq_terminal_paired",
+        "terminal",
+        ["id"],
+        unique=True,
+        postgresql_where=sa.text("public_key IS NOT NULL"),
     )
     op.create_table(
         "coupon",
@@ -328,12 +673,27 @@ def upgrade() -> None:
         sa.Column("held_by", sa.Uuid(), nullable=True),
         sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "balance_minor BETWEEN 1 AND 1000000000000", name=op.f("ck_coupon_balance_minor")
+        ),
+        sa.CheckConstraint(
+            "holder_changes BETWEEN 0 AND 1000", name=op.f("ck_coupon_holder_changes")
+        ),
+        sa.CheckConstraint(
+            "last_use_no BETWEEN 0 AND 1000000000", name=op.f("ck_coupon_last_use_no")
+        ),
         sa.CheckConstraint("octet_length(holder_key) = 33", name=op.f("ck_coupon_holder_key")),
+        sa.CheckConstraint("position BETWEEN 0 AND 1100000000", name=op.f("ck_coupon_position")),
+        sa.CheckConstraint(
+            "spent_minor BETWEEN 0 AND 1000000000000", name=op.f("ck_coupon_spent_minor")
+        ),
         sa.CheckConstraint(
             "spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)",
             name=op.f("ck_coupon_balance"),
         ),
-        sa.CheckConstraint("uses_count BETWEEN 0 AND uses", name=op.f("ck_coupon_uses")),
+        sa.CheckConstraint(
+            "uses_count BETWEEN 0 AND uses AND uses <= 1000", name=op.f("ck_coupon_uses")
+        ),
         sa.CheckConstraint("valid_from < valid_until", name=op.f("ck_coupon_window")),
         sa.ForeignKeyConstraint(
             ["operator_id", "batch_id"],
@@ -358,6 +718,37 @@ def upgrade() -> None:
         ["operator_id", "code_hash"],
         unique=True,
         postgresql_where=sa.text("code_hash IS NOT NULL"),
+    )
+    op.create_table(
+        "shift",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=False),
+        sa.Column("cashier_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "cashier_id"],
+            ["cashier.operator_id", "cashier.id"],
+            name=op.f("fk_shift_operator_id_cashier_id_cashier"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "terminal_id"],
+            ["terminal.operator_id", "terminal.id"],
+            name=op.f("fk_shift_operator_id_terminal_id_terminal"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_shift")),
+        sa.UniqueConstraint("hash", name=op.f("uq_shift_hash")),
+    )
+    op.create_index(
+        "uq_shift_open",
+        "shift",
+        ["operator_id", "terminal_id"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_table(
         "hold",
@@ -504,6 +895,8 @@ def downgrade() -> None:
     op.drop_index("ix_redemption_campaign", table_name="redemption")
     op.drop_table("redemption")
     op.drop_table("hold")
+    op.drop_index("uq_shift_open", table_name="shift", postgresql_where=sa.text("ended_at IS NULL"))
+    op.drop_table("shift")
     op.drop_index(
         "uq_coupon_code_hash",
         table_name="coupon",
@@ -512,13 +905,35 @@ def downgrade() -> None:
     op.drop_index("ix_coupon_customer", table_name="coupon")
     op.drop_index("ix_coupon_batch", table_name="coupon")
     op.drop_table("coupon")
+    op.drop_index(
+        "uq_terminal_paired",
+        table_name="terminal",
+        postgresql_where=sa.text("public_key IS NOT NULL"),
+    )
     op.drop_table("terminal")
     op.drop_table("receipt")
+    op.drop_index("ix_passcode_over", table_name="passcode")
+    op.drop_index(
+        "ix_passcode_due", table_name="passcode", postgresql_where=sa.text("due_at IS NOT NULL")
+    )
+    op.drop_table("passcode")
+    op.drop_table("pairing")
+    op.drop_table("cashier")
     op.drop_table("batch")
+    op.drop_index(
+        "uq_wallet_public_key", table_name="wallet", postgresql_where=sa.text("ended_at IS NULL")
+    )
+    op.drop_index("ix_wallet_id", table_name="wallet")
+    op.drop_index("ix_wallet_customer", table_name="wallet")
+    op.drop_table("wallet")
     op.drop_table("store")
+    op.drop_table("recovery_code")
+    op.drop_table("passkey")
     op.drop_table("offer")
     op.drop_index("ix_limit_row_campaign", table_name="limit_row")
     op.drop_table("limit_row")
+    op.drop_index("ix_contact_customer", table_name="contact")
+    op.drop_table("contact")
     op.drop_index(
         "uq_signing_key_letter",
         table_name="signing_key",
@@ -530,14 +945,26 @@ def downgrade() -> None:
         postgresql_where=sa.text("decided = 'in_use'"),
     )
     op.drop_table("signing_key")
+    op.drop_index("ix_sign_in_account", table_name="sign_in")
+    op.drop_table("sign_in")
     op.drop_table("merchant")
+    op.drop_table("invitation")
     op.drop_table("customer")
+    op.drop_table("ceremony")
     op.drop_table("campaign")
     op.drop_table("api_key")
+    op.drop_index(
+        "uq_account_oidc_subject",
+        table_name="account",
+        postgresql_where=sa.text("oidc_subject IS NOT NULL"),
+    )
+    op.drop_table("account")
+    op.drop_table("tries")
     op.drop_index("ix_outbox_due", table_name="outbox")
     op.drop_table("outbox")
     op.drop_table("operator")
     op.drop_index("ix_event_subject", table_name="event")
+    op.drop_index("ix_event_recorded", table_name="event")
     op.drop_table("event")
     op.drop_table("answer")
     op.execute("DROP FUNCTION event_is_append_only")

@@ -1,0 +1,262 @@
+"""What a phone asks for the customer who holds it. Whose coupons are meant, its signature says."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, status
+
+from api.deps import (
+    Asking,
+    CodeSecret,
+    Keys,
+    Looking,
+    Now,
+    OpenNow,
+    OpenTransaction,
+    OperatorId,
+    Paging,
+    Transaction,
+    VaultOf,
+    door_of,
+)
+from api.flood import neighbours
+from api.problems import can_fail_with
+from coupon_engine.customers import erasing, exporting, passcodes, wallets
+from coupon_engine.errors import (
+    BatchExhausted,
+    ClaimLimitReached,
+    ContactNeeded,
+    ContactNotUsable,
+    CouponNotUsable,
+    CouponTaken,
+    HolderKeyInvalid,
+    HolderKeyRequired,
+    NoSigningKey,
+    NotIssuing,
+    NotSignedIn,
+    PasscodeOver,
+    PasscodeWrong,
+    ProofInvalid,
+    RequestReused,
+    TermsMismatch,
+    TooManyHolderKeys,
+    TooManyTries,
+    Unknown,
+)
+from schemas.coupons import CouponView, TokenView
+from schemas.wallets import (
+    ErasureView,
+    ExportView,
+    HoldingsView,
+    NewOwnErasure,
+    NewPasscode,
+    NewPasscodeAnswer,
+    NewRebind,
+    NewWallet,
+    NewWalletClaim,
+    PasscodeAnswerView,
+    PasscodeView,
+    WalletView,
+)
+
+router = APIRouter(tags=["Wallets"])
+
+
+async def network_of(request: Request) -> str:
+    """Return whom a request is counted with."""
+    return neighbours(door_of(request).flood.address_of(request))
+
+
+async def wallet_of(caller: Asking) -> UUID:
+    """Return the wallet that signed; no request ever names one."""
+    return UUID(caller.id)
+
+
+Network = Annotated[str, Depends(network_of)]
+OwnWallet = Annotated[UUID, Depends(wallet_of)]
+
+
+@router.post(
+    "/wallets",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(Unknown, TooManyTries, HolderKeyInvalid, ProofInvalid),
+)
+def register(
+    request: NewWallet, session: OpenTransaction, network: Network, vault: VaultOf, now: OpenNow
+) -> WalletView:
+    """Make a wallet for a phone's key. No name, no number: asking again gives the same wallet."""
+    return wallets.register(session, request, network=network, vault=vault, now=now)
+
+
+@router.get("/wallet", responses=can_fail_with(NotSignedIn))
+def holdings(
+    page: Paging,
+    session: Looking,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    vault: VaultOf,
+    code_secret: CodeSecret,
+    now: Now,
+) -> HoldingsView:
+    """What is in the wallet that asks: its coupons, and its contacts masked."""
+    return wallets.holdings(
+        session,
+        operator_id,
+        wallet_id,
+        after=page.after,
+        most=page.most,
+        vault=vault,
+        code_secret=code_secret,
+        now=now,
+    )
+
+
+@router.post(
+    "/wallet/claims",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(
+        NotSignedIn,
+        TooManyTries,
+        RequestReused,
+        Unknown,
+        NotIssuing,
+        BatchExhausted,
+        ClaimLimitReached,
+        TermsMismatch,
+        ContactNeeded,
+    ),
+)
+def claim(
+    request: NewWalletClaim,
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    network: Network,
+    vault: VaultOf,
+    code_secret: CodeSecret,
+    now: Now,
+) -> CouponView:
+    """Take a coupon into the wallet that asks: a fresh one, or the one with this short code."""
+    return wallets.claim(
+        session,
+        operator_id,
+        wallet_id,
+        request,
+        network=network,
+        vault=vault,
+        code_secret=code_secret,
+        now=now,
+    )
+
+
+@router.post(
+    "/wallet/rebinds",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(
+        NotSignedIn, Unknown, RequestReused, CouponTaken, CouponNotUsable, TooManyHolderKeys
+    ),
+)
+def rebind(
+    request: NewRebind,
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    code_secret: CodeSecret,
+    now: Now,
+) -> CouponView:
+    """Bind one's own coupon to the phone that asks, after a move."""
+    return wallets.rebind(
+        session, operator_id, wallet_id, request, code_secret=code_secret, now=now
+    )
+
+
+@router.get(
+    "/wallet/coupons/{coupon_id}/token",
+    responses=can_fail_with(NotSignedIn, Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired),
+)
+def token(
+    coupon_id: UUID,
+    session: Looking,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    keys: Keys,
+    code_secret: CodeSecret,
+) -> TokenView:
+    """What the phone keeps of one of its own coupons."""
+    return wallets.token(session, operator_id, wallet_id, coupon_id, keys, code_secret=code_secret)
+
+
+@router.post(
+    "/passcodes",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(NotSignedIn, RequestReused, ContactNotUsable, TooManyTries),
+)
+def ask(
+    request: NewPasscode,
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    network: Network,
+    vault: VaultOf,
+    now: Now,
+    real_now: OpenNow,
+) -> PasscodeView:
+    """Send a code to an address or number. The answer is the same, whoever it belongs to."""
+    return passcodes.ask(
+        session,
+        operator_id,
+        wallet_id,
+        request,
+        network=network,
+        vault=vault,
+        now=now,
+        counted_at=real_now,
+    )
+
+
+@router.post(
+    "/passcode-answers",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(NotSignedIn, PasscodeOver, PasscodeWrong),
+)
+def answer(
+    request: NewPasscodeAnswer,
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    vault: VaultOf,
+    now: Now,
+) -> PasscodeAnswerView:
+    """Type the code on the phone that asked for it: five guesses, five minutes, once."""
+    return passcodes.answer(session, operator_id, wallet_id, request, vault=vault, now=now)
+
+
+@router.get("/wallet/export", responses=can_fail_with(NotSignedIn))
+def export(
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    vault: VaultOf,
+    code_secret: CodeSecret,
+    now: Now,
+) -> ExportView:
+    """Everything that is known about whoever asks."""
+    return exporting.export_own(
+        session, operator_id, wallet_id, vault=vault, code_secret=code_secret, now=now
+    )
+
+
+@router.post(
+    "/wallet/erasures",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(NotSignedIn, RequestReused),
+)
+def erase(
+    request: NewOwnErasure,
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    now: Now,
+) -> ErasureView:
+    """Forget whoever asks. The wallet ends with it."""
+    return erasing.erase_own(session, operator_id, wallet_id, request, now=now)

@@ -1,0 +1,1 @@
+"""Customers: anonymous wallets, moving to another phone, personal data and its end."""

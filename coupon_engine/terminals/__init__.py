@@ -1,0 +1,1 @@
+"""Terminals: devices that are paired with a store, and the cashiers who sit at them."""

@@ -1,0 +1,121 @@
+"""As whom a program asks: a file with somebody's sign-in, a terminal, a wallet, or an API key."""
+
+import os
+import stat
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Generator, Mapping
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+from pydantic import TypeAdapter
+
+from scanner.identity import DeviceKey, FileKey, Identity, KeyExposed, Signing
+from schemas.base import Wire
+
+CSRF_HEADER = "X-CSRF-Token"
+
+
+class OtherServer(Exception):
+    """A sign-in is shown to nobody but the server that it was made at."""
+
+
+class SignedIn(Wire):
+    """A person's sign-in, with what a browser would keep of it."""
+
+    server_url: str
+    cookie: str
+    csrf: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return what one of the server's own pages would send."""
+        return {"Cookie": self.cookie, CSRF_HEADER: self.csrf, "Origin": self.server_url}
+
+
+class WalletHeld(Wire):
+    """A customer's wallet. Its key lies beside this file, as a terminal's does."""
+
+    server_url: str
+    wallet_id: UUID
+    customer_id: UUID
+
+
+def auth_in(
+    path: Path, server_url: str, *, shift: str | None, clock: Callable[[], datetime]
+) -> httpx.Auth:
+    """Return what makes a request that of whoever this file is about.
+
+    `shift` is the secret of the shift that is open at a terminal.
+
+    Raises:
+        KeyExposed: Others on this machine can read the file, or the key beside it.
+        OtherServer: It is a sign-in at another server.
+        ValueError: It is no such file.
+    """
+    refuse_exposed(path)
+    text = path.read_text(encoding="utf-8").strip()
+    if text.startswith("cfk_"):
+        return _Headers({"Authorization": f"Bearer {text}"})
+    held = _ANY.validate_json(text)
+    if isinstance(held, SignedIn):
+        if held.server_url != server_url:
+            raise OtherServer(f"{path} is a sign-in at {held.server_url}.")
+        return _Headers(held.headers)
+    id = held.terminal_id if isinstance(held, Identity) else held.wallet_id
+    signing = Signing(id, _key_beside(path), clock=clock)
+    signing.shift = shift
+    return signing
+
+
+def keep(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, also where one was that others could."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def key_path(path: Path) -> Path:
+    """Return where the private key of a terminal or a wallet lies: beside the file about it."""
+    return path.with_suffix(".pem")
+
+
+def holder_key(key: DeviceKey) -> str:
+    """Return the public half as a wallet tells it."""
+    return unpadded(key.public_key)
+
+
+def unpadded(raw: bytes) -> str:
+    """Return bytes as base64url, as keys and signatures are written here."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def refuse_exposed(path: Path) -> None:
+    """Let pass a file that only its owner can read.
+
+    Raises:
+        KeyExposed: Others can.
+    """
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise KeyExposed(f"{path} can be read by others on this machine: chmod 600 {path}")
+
+
+class _Headers(httpx.Auth):
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.headers.update(self._headers)
+        yield request
+
+
+_ANY: TypeAdapter[SignedIn | Identity | WalletHeld] = TypeAdapter(SignedIn | Identity | WalletHeld)
+
+
+def _key_beside(path: Path) -> FileKey:
+    beside = key_path(path)
+    if not beside.exists():  # `kept_in` would make one, which nobody knows
+        raise ValueError(f"{beside} is missing: the private key of {path}.")
+    return FileKey.kept_in(beside)
