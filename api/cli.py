@@ -264,6 +264,14 @@ def platform_admin(
     _show_invitation(break_glass.SLUG, invitation)
 
 
+@admin_cli.command("suspend")
+def suspend(slug: str, email: Email, reason: Reason) -> None:
+    """Let somebody in no more: a platform admin (at `platform`), or anybody at an operator."""
+    with seat(slug) as at:
+        accounts.suspend_by_hand(at.session, at.operator_id, _email(email), reason, now=at.now)
+    out.print("They are out, everywhere they were signed in here.")
+
+
 @operator_cli.command("approval-over")
 def set_approval_over(
     slug: str,

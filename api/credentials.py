@@ -62,10 +62,19 @@ def person(engine: Engine, secret: str, *, now: datetime) -> Caller | None:
         return _person(session, row)
 
 
-def device(engine: Engine, id: str, *, now: datetime) -> Device | None:
+def device(engine: Engine, id: str) -> Device | None:
     """Return the terminal or the wallet with this id, if its key still counts."""
     with transaction(engine, on_showing(id)) as session:
-        return _terminal(session, UUID(id), now) or _wallet(session, UUID(id))
+        return _terminal(session, UUID(id)) or _wallet(session, UUID(id))
+
+
+def note_seen(engine: Engine, device: Device, *, now: datetime) -> bool:
+    """Write down that a terminal has really signed something; a wallet writes it down itself."""
+    of = device.caller
+    if of.terminal_id is not None:
+        with transaction(engine, by_system(of.operator_id)) as session:
+            terminals.seen(session, of.operator_id, of.terminal_id, now=now)
+    return True
 
 
 def at_shift(engine: Engine, caller: Caller, secret: str, *, now: datetime) -> Caller | None:
@@ -99,13 +108,10 @@ def _person(session: Session, row: SignIn) -> Caller:
     )
 
 
-def _terminal(session: Session, id: UUID, now: datetime) -> Device | None:
+def _terminal(session: Session, id: UUID) -> Device | None:
     key = terminals.key_of(session, id)
     if key is None:
         return None
-    clock_ahead = _clock_ahead(session, key.operator_id)
-    acting.enter(session, key.operator_id)
-    terminals.seen(session, key.operator_id, id, now=now)
     caller = Caller(
         operator_id=key.operator_id,
         role=Role.TERMINAL,
@@ -113,7 +119,7 @@ def _terminal(session: Session, id: UUID, now: datetime) -> Device | None:
         id=str(id),
         store_ids=frozenset({key.store_id}),
         terminal_id=id,
-        clock_ahead=clock_ahead,
+        clock_ahead=_clock_ahead(session, key.operator_id),
     )
     return Device(caller, key.public_key)
 

@@ -4,11 +4,13 @@ Only this file reads the clock.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeVar, cast
 from uuid import UUID
@@ -95,6 +97,7 @@ class Door:
     callers: Kept[str, Caller | None]  # by API key
     devices: Kept[str, Device | None]  # by the id that signs
     shifts: Kept[tuple[Caller, str], Caller | None]  # by terminal and the shift's secret
+    seen: Kept[Device, bool]  # who has signed lately, written down once in a while
     find_person: Callable[[str], Caller | None]  # by the cookie's secret
     nonces: signatures.Nonces
     flood: Flood
@@ -224,20 +227,39 @@ async def who_asks(request: Request) -> Caller:
 
 
 async def _somebody(door: Door, request: Request) -> Caller:
-    """Return whom the credential names; whoever shows too many wrong ones is not looked at."""
+    """Return whom the credential names.
+
+    Where too many wrong ones came from, an unknown one is not looked at. Whoever opened something
+    lately is let in all the same: one bad neighbour must not close a whole shop.
+    """
+    key = bearer_of(request)
+    if key and (known := door.callers.fresh(key)):
+        return known
     address = door.flood.address_of(request)
-    await door.flood.check(address)
+    credential = _credential(request)
+    if not door.flood.has_opened(credential):
+        await door.flood.check(address)
     try:
-        return must(await _caller_of(door, request))
+        caller = must(await _caller_of(door, request))
     except NotSignedIn:
         await door.flood.admit(address, Kind.SIGN_IN)
         raise
+    door.flood.remember(credential)
+    return caller
+
+
+def _credential(request: Request) -> bytes:
+    """Return a hash of what is shown: a key, a cookie's secret, or the id that has signed."""
+    signer = _KEYID.search(request.headers.get("signature-input", ""))
+    shown = bearer_of(request) or (signer and signer[1]) or cookies.secret_of(request) or ""
+    return sha256(shown.encode()).digest()
+
+
+_KEYID = re.compile(r'keyid="([0-9a-f-]{36})"')
 
 
 async def _caller_of(door: Door, request: Request) -> Caller | None:
     if key := bearer_of(request):
-        if caller := door.callers.fresh(key):
-            return caller
         async with _seated(door.asking):
             return await run_in_threadpool(door.callers.get, key)
     if signatures.is_signed(request.headers):
@@ -269,6 +291,7 @@ def _signer(door: Door, request: Request, body: bytes) -> Caller | None:
     device = door.devices.get(id)
     if device is None:  # revoked a moment ago
         return None
+    door.seen.get(device)
     secret = request.headers.get(SHIFT_HEADER)
     if secret is None or device.caller.terminal_id is None:
         return device.caller
@@ -350,7 +373,7 @@ async def _admit(request: Request, kind: Kind) -> None:
 
 
 async def for_a_stranger(request: Request) -> AsyncGenerator[Session]:
-    await _admit(request, Kind.SIGN_IN)
+    await _admit(request, Kind.OPEN_DOOR)
     async with _writing(door_of(request).strangers, acting.NOBODY) as session:
         yield session
 
@@ -377,7 +400,7 @@ async def own_steps(request: Request, caller: Asking) -> Steps:
 
 
 async def steps_of_a_stranger(request: Request) -> Steps:
-    await _admit(request, Kind.SIGN_IN)
+    await _admit(request, Kind.OPEN_DOOR)
     return Steps(door_of(request).strangers)
 
 

@@ -4,6 +4,7 @@ This is against floods alone. What must hold for all workers together and after 
 counted in rows: see `coupon_engine/tries.py`.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -23,7 +24,8 @@ from schemas.access import ActorKind
 class Kind(StrEnum):
     """Who is counted, and for what."""
 
-    SIGN_IN = "sign_in"  # an address where somebody shows who they are, or shows what is wrong
+    SIGN_IN = "sign_in"  # an address that shows what opens nothing
+    OPEN_DOOR = "open_door"  # an address at a door that wants no credential
     STRANGER = "stranger"  # an address that shows nothing, anywhere else
     CUSTOMER = "customer"
     PERSON = "person"
@@ -35,6 +37,7 @@ class Kind(StrEnum):
 
 MOST_A_MINUTE: Mapping[Kind, int] = {
     Kind.SIGN_IN: 60,
+    Kind.OPEN_DOOR: 300,  # an office, or the tills of a shop, behind one address
     Kind.STRANGER: 600,
     Kind.CUSTOMER: 60,
     Kind.PERSON: 600,
@@ -55,7 +58,11 @@ _OF_ACTOR: Mapping[ActorKind, Kind] = {
     ActorKind.TERMINAL: Kind.TERMINAL,
     ActorKind.CUSTOMER: Kind.CUSTOMER,
 }
+_OF_ADDRESSES = (Kind.SIGN_IN, Kind.OPEN_DOOR, Kind.STRANGER)
 _REDEEMING = "/v1/redemptions"
+# A credential that opened something lately is looked at whatever its neighbours show.
+KNOWN_SECONDS = 900.0
+MOST_KNOWN = 50_000
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -80,11 +87,24 @@ class Flood:
             for kind, most in MOST_A_MINUTE.items()
         }
         self._trusted_proxies = trusted_proxies
+        self._tick = tick
+        self._opened: OrderedDict[bytes, float] = OrderedDict()
         # Apart, so that no crowd of strangers takes the places of those we know.
         self._strangers = Windows(tick, most_counted)
         self._known = Windows(tick, most_counted)
         self._of_strangers = FixedWindowRateLimiter(self._strangers)
         self._of_known = FixedWindowRateLimiter(self._known)
+
+    def has_opened(self, credential: bytes) -> bool:
+        """Did this credential, by its hash, open something within the last minutes?"""
+        return self._tick() - self._opened.get(credential, -KNOWN_SECONDS) < KNOWN_SECONDS
+
+    def remember(self, credential: bytes) -> None:
+        """Note that this credential has just opened something."""
+        self._opened[credential] = self._tick()
+        self._opened.move_to_end(credential)
+        if len(self._opened) > MOST_KNOWN:
+            self._opened.popitem(last=False)
 
     async def admit_caller(self, caller: Caller, path: str) -> None:
         """Count one request of somebody we know, and of their operator.
@@ -101,7 +121,7 @@ class Flood:
         Raises:
             TooManyTries: There were too many in this minute; it says when the next one begins.
         """
-        if kind in (Kind.SIGN_IN, Kind.STRANGER):
+        if kind in _OF_ADDRESSES:
             is_fine = await self._of_strangers.hit(self._items[kind], kind, neighbours(who))
         else:
             is_fine = await self._of_known.hit(self._items[kind], kind, who)
@@ -138,7 +158,7 @@ class Flood:
         return parsed is not None and any(parsed in network for network in self._trusted_proxies)
 
     def _wait(self, kind: Kind) -> timedelta:
-        is_strange = kind in (Kind.SIGN_IN, Kind.STRANGER)
+        is_strange = kind in _OF_ADDRESSES
         return timedelta(seconds=(self._strangers if is_strange else self._known).left())
 
 

@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 # However often somebody shows an unknown letter, the keys are not read more often than this.
 SOONEST_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 1.0
 _LANES = 16  # so that one slow key does not hold up all others
 
 

@@ -69,6 +69,7 @@ from coupon_engine.validation.issuer_keys import KeyRing
 
 CALLER_SECONDS = 5.0
 DEVICE_SECONDS = 2.0
+SEEN_SECONDS = 60.0
 RING_SECONDS = 10.0
 SWEEP_SECONDS = 600.0
 MOST_KEPT = 10_000
@@ -202,7 +203,10 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         return credentials.person(asking, secret, now=clock())
 
     def device(id: str) -> Device | None:
-        return credentials.device(asking, id, now=clock())
+        return credentials.device(asking, id)
+
+    def seen(of: Device) -> bool:
+        return credentials.note_seen(asking, of, now=clock())
 
     def at_shift(of: tuple[Caller, str]) -> Caller | None:
         return credentials.at_shift(asking, *of, now=clock())
@@ -229,6 +233,7 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         callers=Kept(program, seconds=CALLER_SECONDS, most=MOST_KEPT, tick=tick),
         devices=Kept(device, seconds=DEVICE_SECONDS, most=MOST_KEPT, tick=tick),
         shifts=Kept(at_shift, seconds=DEVICE_SECONDS, most=MOST_KEPT, tick=tick),
+        seen=Kept(seen, seconds=SEEN_SECONDS, most=MOST_KEPT, tick=tick),
         find_person=person,
         nonces=Nonces(),
         flood=Flood(tick, factor=settings.flood_factor, trusted_proxies=settings.trusted_proxies),

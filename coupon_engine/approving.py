@@ -8,7 +8,7 @@ Locks are taken as everywhere: limit rows by key, then the campaign.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, TypeVar
 from uuid import UUID
@@ -37,6 +37,10 @@ LONGEST_LIST = 50
 OfCampaign = TypeVar("OfCampaign", Offer, Batch)
 
 
+NEWCOMER = timedelta(days=1)
+"""So long whoever was let in may not approve what whoever let them in has made."""
+
+
 @answered(ApprovalView)
 def approve(
     session: Session, operator_id: UUID, request: NewApproval, *, now: datetime
@@ -63,7 +67,7 @@ def approve(
         raise ChangedSince(fingerprint=fingerprint(standing))
     exposure = exposure_of(standing)
     actor = actor_of(session)
-    _refuse_own(session, campaign, actor, exposure)
+    _refuse_own(session, campaign, actor, exposure, now)
 
     before = campaign.approved
     put_in_force(session, campaign, wanted(campaign, facts))
@@ -246,9 +250,11 @@ def _most_of(benefit: Json) -> int:
     return limits.MOST_MINOR
 
 
-def _refuse_own(session: Session, campaign: Campaign, actor: Actor, exposure: Exposure) -> None:
-    asking = _behind(session, campaign.operator_id, [name_of(actor)])
-    is_own = not asking.isdisjoint(_behind(session, campaign.operator_id, campaign.editors))
+def _refuse_own(
+    session: Session, campaign: Campaign, actor: Actor, exposure: Exposure, now: datetime
+) -> None:
+    asking = _behind(session, campaign.operator_id, [name_of(actor)], now)
+    is_own = not asking.isdisjoint(_behind(session, campaign.operator_id, campaign.editors, now))
     is_over = _is_over(session, campaign.operator_id, exposure)
     if is_own and (is_over or actor.role is Role.APPROVER):
         raise SecondPersonNeeded(editors=sorted(campaign.editors))
@@ -262,11 +268,15 @@ def _refuse_own(session: Session, campaign: Campaign, actor: Actor, exposure: Ex
         )
 
 
-def _behind(session: Session, operator_id: UUID, names: Sequence[str]) -> set[str]:
-    """Return who these are. A key that a person made is that person: they hold it."""
-    rows = session.connection().execute(_MAKERS, {"operator_id": operator_id, "names": list(names)})
-    makers = {row.key: row.maker for row in rows}
-    return {makers.get(name, name) for name in names}
+def _behind(session: Session, operator_id: UUID, names: Sequence[str], now: datetime) -> set[str]:
+    """Return who these are, and who may be behind them.
+
+    A key that a person made is that person: they hold it. Somebody who came in by an invitation
+    may for a day be whoever handed it out: the link was in their hands.
+    """
+    values = {"operator_id": operator_id, "names": list(names), "since": now - NEWCOMER}
+    rows = session.connection().execute(_MAKERS, values)
+    return {*names, *(row.maker for row in rows)}
 
 
 def _is_over(session: Session, operator_id: UUID, exposure: Exposure) -> bool:
@@ -386,6 +396,9 @@ _MAKERS = text("""
         AND event.kind = 'api_key_made' AND event.data ->> 'key_id' = api_key.id
     WHERE api_key.operator_id = :operator_id AND 'api_key:' || api_key.id = ANY(:names)
         AND event.actor ->> 'kind' = 'person'
+    UNION ALL
+    SELECT 'person:' || id, 'person:' || let_in_by FROM account
+    WHERE operator_id = :operator_id AND 'person:' || id = ANY(:names) AND let_in_at > :since
 """)
 _EDITED = text("""
     UPDATE campaign SET

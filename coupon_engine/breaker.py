@@ -27,6 +27,10 @@ def most_in_a_minute(planned_per_minute: int) -> int:
     return min(MOST_COUNT, TIMES_THE_PLAN * planned_per_minute)
 
 
+LOT = 100
+"""So many at once were meant so; fewer count like those that are issued one by one."""
+
+
 def most_minor_in_a_minute(planned_minor_per_minute: int) -> int:
     return min(MOST_MINOR, TIMES_THE_PLAN * planned_minor_per_minute)
 

@@ -91,7 +91,7 @@ def issue_many(
     source = _source(session, operator_id, request.batch_id, now=now)
     _refuse_unknown(session, operator_id, request.customer_ids)
     _count_customers(session, source, request.customer_ids, now=now)
-    first = _take(session, source, many, is_lot=True, now=now)
+    first = _take(session, source, many, is_lot=many >= breaker.LOT, now=now)
     ids = new_id_texts(many, now)
     _copy(
         session,

@@ -148,6 +148,9 @@ class Account(Row, table=True):
     totp_secret: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)  # sealed
     totp_last_step: int | None = _number(default=None, nullable=True)  # no code works twice
     oidc_subject: str | None = _words(default=None, nullable=True)
+    # Whoever handed out the last invitation could have accepted it themselves; see approving.py.
+    let_in_by: str | None = _words(default=None, nullable=True)
+    let_in_at: datetime | None = _moment(optional=True, default=None)
     created_at: datetime = _moment()
     suspended_at: datetime | None = _moment(optional=True, default=None)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlmodel import Session, col, select
 
 from coupon_engine.answers import answered
-from coupon_engine.errors import NotAllowed
+from coupon_engine.errors import NotAllowed, Unknown
 from coupon_engine.operators import in_turn
 from coupon_engine.people import ceremonies, invitations, second_factor, sign_ins
 from coupon_engine.people.invitations import check_stores
@@ -42,6 +42,28 @@ def create_first_owner(
     return invitations.open_invitation(
         session, operator_id, id=new_id(now), email=email, name=name, role=role, now=now
     )
+
+
+def suspend_by_hand(
+    session: Session, operator_id: UUID, email: str, reason: str, *, now: datetime
+) -> None:
+    """Suspend somebody from the server's own terminal: a platform admin, or an only owner.
+
+    What they have open here ends at once. An owner may let them in again; nobody else can.
+
+    Raises:
+        Unknown: Nobody has this address here.
+    """
+    account = session.exec(
+        select(Account).where(Account.operator_id == operator_id, Account.email == email)
+    ).one_or_none()
+    if account is None:
+        raise Unknown("account", email)
+    account = locked(session, Account, operator_id, account.id)
+    account.suspended_at = account.suspended_at or now
+    session.add(account)
+    sign_ins.end_all(session, operator_id, account.id, now=now)
+    sign_ins.note(session, "account_suspended", account, now, {"reason": reason})
 
 
 @answered(AccountChangeView)

@@ -144,6 +144,7 @@ def accept(
         kind = "account_made"
     acting.enter(session, row.operator_id, sign_ins.person(account, came.address))
     account.password_hash = password_hash
+    account.let_in_by, account.let_in_at = row.invited_by, now
     session.add(account)
     session.flush()
     second_factor.take_away(session, account)

@@ -441,3 +441,24 @@ def test_a_new_version_of_an_offer_waits_for_its_own_yes(session: Session) -> No
 
     with pytest.raises(NotIssuing):
         make.coupon(session, at, batch)
+
+
+def test_nobody_makes_their_own_second_person(session: Session) -> None:
+    """Whoever holds an invitation's secret could accept it; for a day it counts as if they had."""
+    at = make.shop(session)
+    olga = make.person(session, at, role=Role.OWNER)
+    helper = make.person(session, at, role=Role.APPROVER)
+    helper.let_in_by, helper.let_in_at = str(olga.id), NOON - timedelta(hours=23)
+    session.add(helper)
+    session.flush()
+    acts(session, at, person(str(olga.id), Role.OWNER))
+    campaign = drafted(session, at)
+    acts(session, at, person(str(helper.id), Role.APPROVER))
+
+    with pytest.raises(SecondPersonNeeded):
+        approved(session, at, campaign)
+
+    helper.let_in_at = NOON - timedelta(hours=24)
+    session.add(helper)
+    session.flush()
+    assert approved(session, at, campaign).state is CampaignState.RUNNING

@@ -88,6 +88,16 @@ def test_a_lot_of_thousands_says_nothing_about_how_many_come(session: Session) -
     assert make.coupon(session, at, batch).batch_id == batch.id
 
 
+def test_lots_of_one_are_counted_like_single_coupons(session: Session) -> None:
+    at = make.shop(session)
+    batch = batch_of(session, at, planned_per_minute=2)
+    for _ in range(10):
+        asked = NewCoupons(id=make.an_id(), batch_id=batch.id, unclaimed=1)
+        issuing.issue_many(session, at.operator_id, asked, code_secret=make.SECRET, now=NOON)
+
+    assert stands(session, at, batch)[0] is CampaignState.PAUSED
+
+
 def test_coupons_that_are_out_are_honoured_while_issuing_is_stopped(session: Session) -> None:
     at = make.shop(session)
     batch = batch_of(session, at, planned_per_minute=1)

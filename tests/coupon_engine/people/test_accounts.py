@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlmodel import Session
 
 from coupon_engine.errors import NotAllowed, NotSignedIn, RequestReused, StoresMismatch, Unknown
-from coupon_engine.people import accounts, invitations
+from coupon_engine.people import accounts, invitations, sign_ins
 from coupon_engine.people.secret import hash_of
 from coupon_engine.people.signing_in import Half
 from coupon_engine.tables import Account
@@ -208,3 +208,17 @@ def test_an_account_of_another_operator_is_unknown(session: Session, olga: Accou
 
     session.refresh(stranger)
     assert stranger.suspended_at is None
+
+
+def test_whoever_is_suspended_by_hand_is_out_at_once(session: Session) -> None:
+    at = make.shop(session)
+    root = make.person(session, at, role=Role.PLATFORM_ADMIN)
+    opened = make.signed_in(session, root)
+
+    accounts.suspend_by_hand(session, at.operator_id, root.email, "left", now=NOON)
+
+    assert sign_ins.found(session, opened.secret, now=NOON) is None
+    with pytest.raises(NotSignedIn):
+        make.signed_in(session, root)
+    with pytest.raises(Unknown):
+        accounts.suspend_by_hand(session, at.operator_id, "no@example.com", "left", now=NOON)
