@@ -253,8 +253,13 @@ def _most_of(benefit: Json) -> int:
 def _refuse_own(
     session: Session, campaign: Campaign, actor: Actor, exposure: Exposure, now: datetime
 ) -> None:
-    asking = _behind(session, campaign.operator_id, [name_of(actor)], now)
-    is_own = not asking.isdisjoint(_behind(session, campaign.operator_id, campaign.editors, now))
+    asking = _people(session, campaign.operator_id, [name_of(actor)])
+    editing = _people(session, campaign.operator_id, campaign.editors)
+    is_own = not (
+        asking.isdisjoint(editing)
+        and asking.isdisjoint(_who_let_in(session, campaign.operator_id, editing, now))
+        and editing.isdisjoint(_who_let_in(session, campaign.operator_id, asking, now))
+    )
     is_over = _is_over(session, campaign.operator_id, exposure)
     if is_own and (is_over or actor.role is Role.APPROVER):
         raise SecondPersonNeeded(editors=sorted(campaign.editors))
@@ -268,15 +273,20 @@ def _refuse_own(
         )
 
 
-def _behind(session: Session, operator_id: UUID, names: Sequence[str], now: datetime) -> set[str]:
-    """Return who these are, and who may be behind them.
+def _people(session: Session, operator_id: UUID, names: Sequence[str]) -> set[str]:
+    """Return who these are. A key that a person made is that person: they hold it."""
+    rows = session.connection().execute(_MAKERS, {"operator_id": operator_id, "names": list(names)})
+    makers = {row.key: row.maker for row in rows}
+    return {makers.get(name, name) for name in names}
 
-    A key that a person made is that person: they hold it. Somebody who came in by an invitation
-    may for a day be whoever handed it out: the link was in their hands.
+
+def _who_let_in(session: Session, operator_id: UUID, names: set[str], now: datetime) -> set[str]:
+    """Return who handed these people, within a day, the invitation by which they came in.
+
+    It was in their hands: they may have accepted it themselves.
     """
     values = {"operator_id": operator_id, "names": list(names), "since": now - NEWCOMER}
-    rows = session.connection().execute(_MAKERS, values)
-    return {*names, *(row.maker for row in rows)}
+    return set(session.connection().execute(_LET_IN, values).scalars())
 
 
 def _is_over(session: Session, operator_id: UUID, exposure: Exposure) -> bool:
@@ -396,8 +406,9 @@ _MAKERS = text("""
         AND event.kind = 'api_key_made' AND event.data ->> 'key_id' = api_key.id
     WHERE api_key.operator_id = :operator_id AND 'api_key:' || api_key.id = ANY(:names)
         AND event.actor ->> 'kind' = 'person'
-    UNION ALL
-    SELECT 'person:' || id, 'person:' || let_in_by FROM account
+""")
+_LET_IN = text("""
+    SELECT 'person:' || let_in_by FROM account
     WHERE operator_id = :operator_id AND 'person:' || id = ANY(:names) AND let_in_at > :since
 """)
 _EDITED = text("""

@@ -36,7 +36,7 @@ def endpoints() -> Iterator[str]:
     for module in VERSION_1:
         for route in module.router.routes:
             assert isinstance(route, APIRoute)
-            for method in sorted(route.methods):
+            for method in sorted(route.methods or ()):
                 yield f"{method} {route.path}"
 
 

@@ -110,7 +110,8 @@ def a_world(database: Engine, counter: Counter) -> World:
 
 
 def rows_of(session: Session, at: make.Shop, customer_id: UUID) -> World:
-    now, own = make.NOON, {"operator_id": at.operator_id}
+    now = make.NOON
+    own: dict[str, Any] = {"operator_id": at.operator_id}
     cashier = Cashier(
         **own,
         id=make.an_id(),
@@ -178,12 +179,15 @@ def rows_of(session: Session, at: make.Shop, customer_id: UUID) -> World:
     }
 
 
+SOMETHING: Mapping[Any, Any] = {bytes: b"x", str: "x", int: 1}
+
+
 def _required(table: type[BaseModel], given: set[str]) -> dict[str, Any]:
     """Fill what else a row needs with something of its kind."""
     filled: dict[str, Any] = {}
     for name, column in table.model_fields.items():
         if column.is_required() and name not in given:
-            filled[name] = {bytes: b"x", str: "x", int: 1}[column.annotation or str]
+            filled[name] = SOMETHING[column.annotation]
     return filled
 
 
@@ -264,7 +268,7 @@ def routes() -> Iterator[tuple[APIRoute, str]]:
     for module in VERSION_1:
         for route in module.router.routes:
             assert isinstance(route, APIRoute)
-            for method in route.methods:
+            for method in route.methods or ():
                 yield route, method
 
 

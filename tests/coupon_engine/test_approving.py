@@ -458,6 +458,21 @@ def test_nobody_makes_their_own_second_person(session: Session) -> None:
     with pytest.raises(SecondPersonNeeded):
         approved(session, at, campaign)
 
+    ed = make.person(session, at, role=Role.CAMPAIGN_EDITOR)
+    ed.let_in_by, ed.let_in_at = str(olga.id), NOON
+    session.add(ed)
+    session.flush()
+    acts(session, at, person(str(ed.id), Role.CAMPAIGN_EDITOR))
+    of_another = drafted(session, at)
+    acts(session, at, person(str(helper.id), Role.APPROVER))
+    assert approved(session, at, of_another).state is CampaignState.RUNNING
+    acts(session, at, person(str(ed.id), Role.CAMPAIGN_EDITOR))
+    of_a_puppet = drafted(session, at)
+    acts(session, at, person(str(olga.id), Role.OWNER))
+    with pytest.raises(SecondPersonNeeded):
+        approved(session, at, of_a_puppet)
+
+    acts(session, at, person(str(helper.id), Role.APPROVER))
     helper.let_in_at = NOON - timedelta(hours=24)
     session.add(helper)
     session.flush()

@@ -29,6 +29,7 @@ from schemas.campaigns import (
     BatchMove,
     BatchState,
     BatchView,
+    Decidable,
     Level,
     Move,
     NewBatchMove,
@@ -292,7 +293,7 @@ def test_issuing_to_nobody_is_a_mistake(session: Session) -> None:
     ],
 )
 def test_a_campaign_that_rests_issues_nothing(
-    session: Session, moves: list[Move], details: dict[str, str] | None
+    session: Session, moves: list[Decidable], details: dict[str, str] | None
 ) -> None:
     at = make.shop(session)
     running = make.campaign(session, at)

@@ -14,7 +14,7 @@ from coupon_engine.redemption import Presented, redeem, redeem_many, redemption_
 from coupon_engine.validation import short_code
 from coupon_engine.validation.showing import Shown
 from schemas.baskets import Basket, Line
-from schemas.campaigns import BatchMove, Move, NewBatchMove, NewMove, Stops
+from schemas.campaigns import BatchMove, Decidable, Move, NewBatchMove, NewMove, Stops
 from schemas.coupons import NewRevocation
 from schemas.offers import (
     BuyXGetY,
@@ -287,7 +287,7 @@ def test_a_revoked_batch_takes_its_coupons_along_only_when_told(
     ],
 )
 def test_a_decision_about_the_campaign_stops_redeeming_only_when_told(
-    session: Session, moves: list[Move], stops: Stops, why: Why | None
+    session: Session, moves: list[Decidable], stops: Stops, why: Why | None
 ) -> None:
     at = make.shop(session)
     running = make.campaign(session, at)
