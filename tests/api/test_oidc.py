@@ -810,7 +810,9 @@ def test_another_provider_is_written_down_with_the_one_before(
     assert owner.posts("/v1/oidc-settings", other).status_code == 201
 
     with transaction(database) as session:
-        _, event = rows(session, "SELECT * FROM event WHERE kind = 'oidc_settings_changed'")
+        _, event = rows(
+            session, "SELECT * FROM event WHERE kind = 'oidc_settings_changed' ORDER BY id"
+        )
     assert event.actor["role"] == "owner"
     assert event.data == {
         "before": {
