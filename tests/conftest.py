@@ -13,7 +13,7 @@ from hypothesis import settings
 from sqlalchemy import Engine, make_url
 from sqlmodel import Session
 
-from coupon_engine import acting, embedded
+from coupon_engine import acting, apart, embedded
 from coupon_engine.database import open_engine, transaction
 from coupon_engine.migrating import migrate
 
@@ -71,32 +71,21 @@ class Clones:
 
     @contextmanager
     def one(self) -> Generator[str]:
-        name = self._free.pop() if self._free else self._made()
+        name = self._free.pop() if self._free else _made(self.server, self._template)
         yield name
         if self._emptied(name):
             self._free.append(name)
         else:
-            self._dropped(name)
+            _dropped(self.server, name)
 
     def close(self) -> None:
         for name in self._free:
-            self._dropped(name)
-
-    def _made(self) -> str:
-        name = f"counterfoil_{uuid4().hex}"
-        with _admin(self.server) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template}"'.encode())
-        return name
-
-    def _dropped(self, name: str) -> None:
-        with _admin(self.server) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+            _dropped(self.server, name)
 
     def _emptied(self, name: str) -> bool:
         """Take out all rows; False if the test has changed more than rows, or still holds some."""
-        url = make_url(_named(self.server, name)).set(drivername="postgresql")
         try:
-            with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+            with _into(self.server, name) as connection:
                 connection.execute(_ALONE)
                 if connection.execute(_SHAPE).fetchone() != self._shape:
                     return False
@@ -107,8 +96,7 @@ class Clones:
 
     @cached_property
     def _shape(self) -> Any:
-        url = make_url(_named(self.server, self._template)).set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False)) as connection:
+        with _into(self.server, self._template) as connection:
             return connection.execute(_SHAPE).fetchone()
 
 
@@ -161,6 +149,14 @@ def database(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture
+def limited(database_url: str) -> Iterator[Engine]:
+    """The same database, with the rights that a server has."""
+    engine = open_engine(database_url, pool=12, overflow=0, role=apart.ROLE)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def untouched(server: str, template: str) -> Iterator[Engine]:
     """One database for all tests that commit nothing."""
@@ -187,17 +183,30 @@ def session(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @contextmanager
 def _database(server: str, template: str) -> Generator[str]:
+    name = _made(server, template)
+    yield name
+    _dropped(server, name)
+
+
+def _made(server: str, template: str) -> str:
     name = f"counterfoil_{uuid4().hex}"
     with _admin(server) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
-    yield name
+    return name
+
+
+def _dropped(server: str, name: str) -> None:
     with _admin(server) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 def _admin(server: str) -> psycopg.Connection:
-    url = make_url(server).set(drivername="postgresql", database="postgres")
-    return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
+    return _into(server, "postgres", autocommit=True)
+
+
+def _into(server: str, database: str, *, autocommit: bool = False) -> psycopg.Connection:
+    url = make_url(server).set(drivername="postgresql", database=database)
+    return psycopg.connect(url.render_as_string(hide_password=False), autocommit=autocommit)
 
 
 def _named(server: str, database: str) -> str:

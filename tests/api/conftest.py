@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from api.main import app
-from coupon_engine import apart, api_keys
-from coupon_engine.database import open_engine, transaction
+from coupon_engine import api_keys
+from coupon_engine.database import transaction
 from coupon_engine.settings import Settings
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.coupons import CouponView
@@ -90,13 +90,6 @@ def settings(database_url: str) -> Settings:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def limited(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url, pool=12, overflow=0, role=apart.ROLE)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Keys of programs: shown once, two to change over, gone for good."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from zlib import crc32
@@ -10,10 +9,10 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from coupon_engine import apart, api_keys, sandboxes
+from coupon_engine import api_keys, sandboxes
 from coupon_engine.acting import Acting, by_system, on_showing
 from coupon_engine.api_keys import presented
-from coupon_engine.database import open_engine, transaction
+from coupon_engine.database import transaction
 from coupon_engine.errors import RequestReused, TooManyKeys, Unknown
 from schemas.access import Actor, ActorKind, Role, Scope
 from schemas.api_keys import ApiKeyMade, NewApiKey, NewApiKeyRevocation, NewSandbox
@@ -211,14 +210,6 @@ def test_the_last_use_is_written_once_a_minute(session: Session) -> None:
         seen.append((view.last_used_at - NOON).seconds)
 
     assert seen == [0, 0, 60, 60, 60, 120]
-
-
-@pytest.fixture
-def limited(database_url: str) -> Iterator[Engine]:
-    """The record, with the rights that a server has."""
-    engine = open_engine(database_url, role=apart.ROLE)
-    yield engine
-    engine.dispose()
 
 
 def test_a_key_finds_its_operator_past_all_walls_and_no_other_row(

@@ -1,6 +1,6 @@
 """A place apart to try things out, with a clock of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from coupon_engine import apart, coupons, keys, outbox, sandboxes
+from coupon_engine import coupons, keys, outbox, sandboxes
 from coupon_engine.acting import by_system
-from coupon_engine.database import open_engine, transaction
+from coupon_engine.database import transaction
 from coupon_engine.errors import ClockTooFar, NameTaken, NotASandbox, Unknown
 from coupon_engine.outbox import Message
 from schemas.api_keys import NewClockSetting, NewSandbox, SandboxView
@@ -36,14 +36,6 @@ def setting(now: datetime | None = LATER) -> NewClockSetting:
 
 def opening(at: Shop) -> Work:
     return lambda session: opened(session, at.operator_id)
-
-
-@pytest.fixture
-def limited(database_url: str) -> Iterator[Engine]:
-    """The record, with the rights that a server has."""
-    engine = open_engine(database_url, role=apart.ROLE)
-    yield engine
-    engine.dispose()
 
 
 def test_a_sandbox_is_another_operator_with_a_key_in_use(database: Engine, limited: Engine) -> None:

@@ -32,6 +32,8 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     assert (settings.database_url, settings.data_dir) == (None, tmp_path)
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.issuer_url == "http://127.0.0.1:8000"
+    assert (settings.smtp_url, settings.mail_from) == (None, None)
+    assert (settings.sms_url, settings.sms_token) == (None, None)
 
 
 def test_a_database_of_ones_own_is_reached_by_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +69,14 @@ def test_a_database_of_ones_own_wants_secrets_of_ones_own(
         ("ISSUER_URL", "coupons.example", "COUNTERFOIL_ISSUER_URL: give an address such as"),
         ("KEY_PASSPHRASE", "short", "COUNTERFOIL_KEY_PASSPHRASE: a secret needs at least 16"),
         ("DATABSE_URL", "x", "there is no setting COUNTERFOIL_DATABSE_URL"),
+        ("SMS_URL", "http://sms.example/send", "COUNTERFOIL_SMS_URL: give an address that begins"),
+        ("SMS_URL", "sms.example", "COUNTERFOIL_SMS_URL: give an address such as"),
+        ("SMS_TOKEN", "short", "COUNTERFOIL_SMS_TOKEN: a secret needs at least 16"),
+        ("SMTP_URL", "mail.example", "COUNTERFOIL_SMTP_URL: name a mail server"),
+        ("SMTP_URL", "https://mail.example", "COUNTERFOIL_SMTP_URL: name a mail server"),
+        ("SMTP_URL", "smtps://mail.example", "COUNTERFOIL_SMTP_URL names a mail server, so set"),
+        ("MAIL_FROM", "nobody", "COUNTERFOIL_MAIL_FROM: give an address such as"),
+        ("MAIL_FROM", "a@b\r\nBcc: c@d", "COUNTERFOIL_MAIL_FROM: give an address such as"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(
@@ -78,6 +88,22 @@ def test_a_bad_value_is_refused_by_name(
         read_settings()
 
     assert str(refused.value).startswith(words)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8025/send", "https://sms.example/send"])
+def test_a_gateway_is_behind_tls_or_on_this_machine(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("COUNTERFOIL_SMS_URL", url)
+
+    assert read_settings().sms_url == url
+
+
+def test_no_password_of_a_mail_server_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERFOIL_MAIL_FROM", "coupons@shop.example")
+    monkeypatch.setenv("COUNTERFOIL_SMTP_URL", "smtps://clerk:a-long-password@mail.example")
+
+    assert "a-long-password" not in repr(read_settings())
 
 
 def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

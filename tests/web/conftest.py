@@ -1,5 +1,5 @@
 """Browsers go through the doors that the tests of the API have opened."""
 
-from tests.api.conftest import clock, counter, door, limited, served, settings
+from tests.api.conftest import clock, counter, door, served, settings
 
-__all__ = ["clock", "counter", "door", "limited", "served", "settings"]
+__all__ = ["clock", "counter", "door", "served", "settings"]
