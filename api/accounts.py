@@ -2,17 +2,9 @@
 
 from fastapi import APIRouter, Request, status
 
-from api import cookies
-from api.deps import (
-    Asking,
-    HashingOf,
-    Looking,
-    OpenNow,
-    OpenSteps,
-    OperatorId,
-    Paging,
-    Transaction,
-)
+from api.asking import cookies
+from api.asking.who import Asking
+from api.deps import HashingOf, Looking, OpenNow, OpenSteps, OperatorId, Paging, Transaction
 from api.problems import can_fail_with
 from api.sign_ins import CameFrom, OwnPages
 from coupon_engine import acting

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, status
 
-from api.deps import Asking, Looking, Now, Paging, Transaction, VaultOf
+from api.asking.who import Asking
+from api.deps import Looking, Now, Paging, Transaction, VaultOf
 from api.problems import can_fail_with
 from coupon_engine.errors import CodeWrong, NotSignedIn, RequestReused, TooManyTries, Unknown
 from coupon_engine.terminals import cashiers, shifts

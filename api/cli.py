@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
 from api import connections, logs
-from api.deps import wall_clock
+from api.door import wall_clock
 from api.opening import CannotOpen, opened
 from coupon_engine import (
     acting,

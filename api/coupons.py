@@ -5,19 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
-from api import guesses
-from api.access import row_of
-from api.deps import (
-    Asking,
-    CodeSecret,
-    Keys,
-    Looking,
-    Now,
-    OperatorId,
-    Page,
-    Reading,
-    Transaction,
-)
+from api.asking import guesses
+from api.asking.access import row_of
+from api.asking.who import Asking
+from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Page, Reading, Transaction
 from api.problems import can_fail_with
 from coupon_engine import coupons, issuing, printing
 from coupon_engine.errors import (

@@ -4,7 +4,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from sqlalchemy import Engine, text
 
-from api.deps import door_of
+from api.door import door_of
 from api.problems import can_break
 from coupon_engine.errors import Busy
 

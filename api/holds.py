@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, status
 
-from api import guesses
-from api.deps import Asking, Now, Reading, Transaction
+from api.asking import guesses
+from api.asking.who import Asking
+from api.deps import Now, Reading, Transaction
 from api.problems import can_fail_with
 from coupon_engine import holding
 from coupon_engine.errors import CouponRefused, HoldOver, RequestReused, Unknown

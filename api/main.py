@@ -23,7 +23,6 @@ from api import (
     cashiers,
     contacts,
     coupons,
-    credentials,
     edges,
     health,
     holds,
@@ -47,17 +46,18 @@ from api import (
     wallets,
     wellknown,
 )
-from api.background import Background
+from api.asking import credentials
+from api.asking.callers import Caller
+from api.asking.credentials import Device
+from api.asking.flood import Flood
+from api.asking.signatures import Nonces
 from api.batch import THREADS, Batches
-from api.callers import Caller
-from api.credentials import Device
-from api.deps import Door, lane, tick, wall_clock
-from api.dispatching import dispatcher, to
-from api.flood import Flood
+from api.beside.background import Background
+from api.beside.dispatching import dispatcher, to
+from api.beside.sending import channels_of, sender
+from api.door import Door, lane, tick, wall_clock
 from api.kept import Kept
 from api.opening import opened
-from api.sending import channels_of, sender
-from api.signatures import Nonces
 from coupon_engine import apart
 from coupon_engine import keys as signing_keys
 from coupon_engine.acting import by_system
@@ -73,7 +73,7 @@ SEEN_SECONDS = 60.0
 RING_SECONDS = 10.0
 SWEEP_SECONDS = 600.0
 MOST_KEPT = 10_000
-# Connections of lanes of their own, see `deps.Lane`.
+# Connections of lanes of their own, see `door.Lane`.
 PEOPLE = 4
 STRANGERS = 3
 ASKING = 4

@@ -24,9 +24,10 @@ STATIC = "/docs/static"
 STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { overflow-wrap: anywhere; }
 dt { font-weight: 600; margin-top: .75rem; }
 dd { margin: 0; }
-td { padding: .25rem 1rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
+td { padding: .25rem 1rem .25rem 0; vertical-align: top; }
 pre { padding: 1rem; border-radius: .5rem;
       background: color-mix(in srgb, currentColor 8%, transparent);
       white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -79,7 +80,7 @@ async def document(request: Request) -> JSONResponse:
 
 @router.get("/docs")
 async def docs(request: Request) -> HTMLResponse:
-    root = request.scope.get("root_path", "")
+    root = _root(request)
     page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
         title="Counterfoil",
@@ -97,17 +98,17 @@ async def docs(request: Request) -> HTMLResponse:
 
 
 @router.get("/problems")
-async def all_problems() -> HTMLResponse:
+async def all_problems(request: Request) -> HTMLResponse:
     rows = "".join(
-        f"<tr><td><a href='problems/{code}'>{code}</a><td>{each['value']['status']}"
-        f"<td>{escape(each['summary'])}"
+        f"<tr><td><a href='problems/{code}'>{code.replace('_', '_<wbr>')}</a>"
+        f"<td>{each['value']['status']}<td>{escape(each['summary'])}"
         for code, each in _examples().items()
     )
-    return _page("Problems", f"<table>{rows}</table>")
+    return _page(request, "Problems", f"<table>{rows}</table>")
 
 
 @router.get("/problems/{code}")
-async def one_problem(code: str) -> HTMLResponse:
+async def one_problem(request: Request, code: str) -> HTMLResponse:
     if code not in _examples():
         raise HTTPException(404)
     problem = _examples()[code]["value"]
@@ -117,6 +118,7 @@ async def one_problem(code: str) -> HTMLResponse:
     )
     example = escape(problems.as_text(problem))
     return _page(
+        request,
         code,
         f"<p>{problem['status']}: {escape(problem['title'])}<dl>{told}</dl><pre>{example}</pre>",
     )
@@ -177,11 +179,16 @@ def _told(code: str) -> Mapping[str, tuple[str, str]]:
     }
 
 
-def _page(title: str, body: str) -> HTMLResponse:
+def _root(request: Request) -> str:
+    return request.scope.get("root_path", "")
+
+
+def _page(request: Request, title: str, body: str) -> HTMLResponse:
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
         "<meta name=viewport content='width=device-width, initial-scale=1'>"
-        f"<style>{STYLE}</style><h1>{title}</h1>{body}",
+        f"<link rel=icon href='{_root(request)}{STATIC}/favicon.png'><style>{STYLE}</style>"
+        f"<h1>{title}</h1>{body}",
         headers={"Content-Security-Policy": PAGE_POLICY},
     )
 

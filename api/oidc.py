@@ -10,16 +10,9 @@ from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
-from api import cookies
-from api.deps import (
-    Looking,
-    OpenNow,
-    OpenSteps,
-    OperatorId,
-    Transaction,
-    VaultOf,
-    door_of,
-)
+from api.asking import cookies
+from api.deps import Looking, OpenNow, OpenSteps, OperatorId, Transaction, VaultOf
+from api.door import door_of
 from api.problems import can_fail_with
 from api.sign_ins import CameFrom
 from coupon_engine import acting

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, status
 
-from api.deps import Asking, Looking, Now, OperatorId, Paging, Transaction
+from api.asking.who import Asking
+from api.deps import Looking, Now, OperatorId, Paging, Transaction
 from api.problems import can_fail_with
 from coupon_engine import operators
 from coupon_engine.errors import NameTaken, RequestReused, Unknown

@@ -4,16 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from api import cookies
-from api.deps import (
-    Asking,
-    Looking,
-    OpenNow,
-    OpenTransaction,
-    OperatorId,
-    Transaction,
-    door_of,
-)
+from api.asking import cookies
+from api.asking.who import Asking
+from api.deps import Looking, OpenNow, OpenTransaction, OperatorId, Transaction
+from api.door import door_of
 from api.problems import can_fail_with
 from api.sign_ins import CameFrom, OwnPages
 from coupon_engine.errors import (

@@ -23,7 +23,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.deps import Asking
+from api.asking.who import Asking
 from api.problems import can_fail_with
 from coupon_engine import pausing
 from coupon_engine.acting import by_system

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, Response, status
 
-from api import cookies
-from api.deps import Asking, Looking, Now, Paging, Transaction
+from api.asking import cookies
+from api.asking.who import Asking
+from api.deps import Looking, Now, Paging, Transaction
 from api.problems import can_fail_with
 from coupon_engine import break_glass
 from coupon_engine.errors import MoveNotAllowed, NameTaken, NotSignedIn, Unknown

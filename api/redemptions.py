@@ -9,8 +9,10 @@ from fastapi import APIRouter, Response, status
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from api import guesses
-from api.deps import Asking, Looking, Now, Place, Reading
+from api.asking import guesses
+from api.asking.who import Asking
+from api.deps import Looking, Now, Reading
+from api.door import Place
 from api.problems import can_fail_with
 from coupon_engine import redemption
 from coupon_engine.acting import by_system

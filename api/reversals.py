@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, status
 
-from api.deps import Asking, Now, Transaction
+from api.asking.who import Asking
+from api.deps import Now, Transaction
 from api.problems import can_fail_with
 from coupon_engine import reversal
 from coupon_engine.errors import (

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from fastapi import APIRouter, Depends, Request, status
 
-from api.callers import bearer_of
-from api.deps import OpenNow, OperatorId, Passphrase, Transaction, door_of
+from api.asking.callers import bearer_of
+from api.deps import OpenNow, OperatorId, Passphrase, Transaction
+from api.door import door_of
 from api.problems import can_fail_with
 from coupon_engine import sandboxes
 from coupon_engine.errors import ClockTooFar, NameTaken, NotASandbox, RequestReused, Unknown

@@ -4,19 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from api import cookies
-from api.deps import (
-    Asking,
-    HashingOf,
-    Looking,
-    OpenNow,
-    OpenSteps,
-    OwnSteps,
-    Transaction,
-    VaultOf,
-    door_of,
-    network_of,
-)
+from api.asking import cookies
+from api.asking.who import Asking, network_of
+from api.deps import HashingOf, Looking, OpenNow, OpenSteps, OwnSteps, Transaction, VaultOf
+from api.door import door_of
 from api.problems import can_fail_with
 from coupon_engine import acting
 from coupon_engine.errors import (

@@ -6,17 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, status
 
-from api.deps import (
-    Asking,
-    Looking,
-    Now,
-    OpenNow,
-    OpenTransaction,
-    Transaction,
-    VaultOf,
-    door_of,
-    network_of,
-)
+from api.asking.who import Asking, network_of
+from api.deps import Looking, Now, OpenNow, OpenTransaction, Transaction, VaultOf
+from api.door import door_of
 from api.problems import can_fail_with
 from coupon_engine.errors import (
     CodeWrong,

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api import guesses
+from api.asking import guesses
 from api.deps import Looking, Now, Reading
 from api.problems import can_fail_with
 from coupon_engine import validating

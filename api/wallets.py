@@ -5,8 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, status
 
+from api.asking.flood import neighbours
+from api.asking.who import Asking
 from api.deps import (
-    Asking,
     CodeSecret,
     Keys,
     Looking,
@@ -17,9 +18,8 @@ from api.deps import (
     Paging,
     Transaction,
     VaultOf,
-    door_of,
 )
-from api.flood import neighbours
+from api.door import door_of
 from api.problems import can_fail_with
 from coupon_engine.customers import erasing, exporting, passcodes, wallets
 from coupon_engine.errors import (

@@ -7,13 +7,11 @@ each in a transaction of its own. For every kind it prints the median and p: how
 would part its times from those of unknown codes as far (Mann and Whitney's test, two-sided).
 """
 
-import math
 import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
-from statistics import median
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Engine, text
 
 from bench import shop
+from bench.chance import told
 from bench.shop import Shop
 from coupon_engine import acting, apart
 from coupon_engine.customers import wallets
@@ -35,6 +34,7 @@ from schemas.ids import new_id
 from schemas.wallets import NewWalletClaim
 
 EACH = 300
+APART = timedelta(seconds=4)
 SECRET = shop.CODE_SECRET.encode()
 VAULT = Vault.under(shop.PASSPHRASE.encode())
 
@@ -66,25 +66,7 @@ def main(each: Annotated[int, typer.Option(help="Guesses of each kind.")] = EACH
             **{name: _codes(engine, at, each, change, now=now) for name, change in _GONE.items()},
         }
         took = _measured(limited, at, codes, _wallets(engine, at, each * len(codes), now), now)
-    print(f"{'code':<14} {'median ms':>10} {'p':>7}   of {each} each")
-    unknown = took.pop("unknown")
-    print(f"{'unknown':<14} {median(unknown):>10.3f}")
-    for name, milliseconds in took.items():
-        p = p_value(unknown, milliseconds)
-        print(f"{name:<14} {median(milliseconds):>10.3f} {p:>7.3f}")
-
-
-def p_value(ones: Sequence[float], others: Sequence[float]) -> float:
-    """Return how often chance alone parts two such samples so far: Mann and Whitney, two-sided.
-
-    By the normal approximation, which is good from twenty each.
-    """
-    ranked = sorted([(value, 0) for value in ones] + [(value, 1) for value in others])
-    ranks = sum(rank for rank, (_, which) in enumerate(ranked, 1) if which == 0)
-    n, m = len(ones), len(others)
-    u = ranks - n * (n + 1) / 2
-    z = (u - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12)
-    return math.erfc(abs(z) / math.sqrt(2))
+    print(told("code", took))
 
 
 def _codes(engine: Engine, at: Shop, many: int, change: str, *, now: datetime) -> list[str]:
@@ -132,6 +114,8 @@ def _measured(
     random.Random(1).shuffle(guesses)
     took: dict[str, list[float]] = {name: [] for name in codes}
     for number, ((name, code), wallet_id) in enumerate(zip(guesses, wallet_ids, strict=True)):
+        # An operator's customers together may guess so often an hour, and no more.
+        at_moment = now + number * APART
         request = NewWalletClaim(id=new_id(now), short_code=code)
         network = f"10.{number >> 8 & 255}.{number & 255}.1"
         begun = time.perf_counter()
@@ -147,7 +131,7 @@ def _measured(
                 network=network,
                 vault=VAULT,
                 code_secret=SECRET,
-                now=now,
+                now=at_moment,
             )
         took[name].append((time.perf_counter() - begun) * 1_000)
     return took

@@ -36,7 +36,9 @@ ROWS = 100_000
 SECONDS = 2.0
 ROUNDS = 3
 DOOR_PER_S = 1_500
-FURTHER = 2**20  # so many places further in the status list each copy of the rows lies
+# Where the copies lie in the status list: past all places of ours, and each past the one before.
+FAR = 2**29
+FURTHER = 2**23
 
 
 @dataclass
@@ -216,7 +218,7 @@ def _issue(engine: Engine, at: Shop, request: NewCoupon) -> None:
 def _ready_text(bench: Bench, batch_id: UUID) -> list[bytes]:
     """Return coupons like these as COPY wants them, with ids, places and codes nobody has yet."""
     bench.copied_count += bench.rows
-    places = bench.copied_count // bench.rows * FURTHER
+    places = FAR + bench.copied_count // bench.rows * FURTHER
     sql = _LIKE_THEM.format(
         batch_id=batch_id, copied_id=bench.copied_id, rows=bench.rows, places=places
     )

@@ -1,4 +1,4 @@
-"""Bringing a database to the shape that `tables.py` describes, and back."""
+"""Bringing a database to the shape that `tables/` describes, and back."""
 
 from collections.abc import Callable
 from pathlib import Path

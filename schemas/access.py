@@ -6,7 +6,7 @@ from schemas.base import Wire
 
 
 class Role(StrEnum):
-    """What somebody is to an operator. What each role may do stands in `api/access.py`."""
+    """What somebody is to an operator. What each role may do stands in `api/asking/access.py`."""
 
     PLATFORM_ADMIN = "platform_admin"
     OWNER = "owner"

@@ -1,6 +1,10 @@
-"""A real PostgreSQL: a transaction that is rolled back, or a fresh clone for tests that commit."""
+"""A real PostgreSQL: a transaction that is rolled back, or a fresh clone for tests that commit.
+
+And a real browser, for those who ask for it.
+"""
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,6 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import Engine, make_url
 from sqlmodel import Session
 
@@ -22,6 +27,19 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 ANOTHER_SERVER = "COUNTERFOIL_TEST_DATABASE_URL"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for the tests of one file: while it runs, no other event loop can."""
+    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    if found is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_playwright() as playwright:
+        # As root Chromium runs only without its sandbox; it sees nothing but our own pages here.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

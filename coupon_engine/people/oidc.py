@@ -1,7 +1,7 @@
 """Signing in by the operator's own identity provider: OpenID Connect, code flow with PKCE.
 
-Nothing here speaks to the provider; `api/providers.py` does, outside of any transaction. A flow
-belongs to one browser and one operator, and comes back once. All that it needs at the end is
+Nothing here speaks to the provider; `api/asking/providers.py` does, outside of any transaction. A
+flow belongs to one browser and one operator, and comes back once. All that it needs at the end is
 derived from one secret in that browser's cookie, so nothing that lies in the record opens anything.
 
 A provider proves who somebody is; that they belong here, an invitation has said before.

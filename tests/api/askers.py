@@ -11,7 +11,7 @@ from httpx import Client, Response
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from api import cookies
+from api.asking import cookies
 from coupon_engine import acting, api_keys
 from coupon_engine.database import transaction
 from coupon_engine.people import sign_ins

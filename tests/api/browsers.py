@@ -7,7 +7,7 @@ from typing import Any
 
 from httpx import Client, Response
 
-from api import cookies
+from api.asking import cookies
 from tests.api.conftest import refuse_undocumented
 
 

@@ -9,8 +9,8 @@ from fastapi.routing import APIRoute
 from httpx import Client, Response
 from sqlalchemy import Engine
 
-from api import access, access_page
-from api.access import ROWS, Row
+from api.asking import access, access_page
+from api.asking.access import ROWS, Row
 from api.main import VERSION_1
 from coupon_engine.database import transaction
 from schemas.access import Role

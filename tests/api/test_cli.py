@@ -19,7 +19,7 @@ from sqlmodel import Session
 
 import counterfoil
 from api import cli
-from api.deps import wall_clock
+from api.door import wall_clock
 from coupon_engine import embedded, operators
 from coupon_engine.database import open_engine, transaction
 from schemas.campaigns import NewMerchant, NewTerminal

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from httpx import Client
 from sqlalchemy import Engine, text
 
-from api.deps import Door
+from api.door import Door
 from tests import make
 from tests.api.conftest import Counter, redemption
 from tests.api.test_edges import checked_out

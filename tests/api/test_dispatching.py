@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import select
 
-from api.dispatching import dispatcher, to
+from api.beside.dispatching import dispatcher, to
 from coupon_engine.database import transaction
 from coupon_engine.outbox import Message
 from coupon_engine.tables import Event, Outbox

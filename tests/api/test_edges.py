@@ -14,7 +14,7 @@ from httpx import Client
 from sqlalchemy import Engine, QueuePool
 
 from api import connections, edges
-from api.deps import Door
+from api.door import Door
 from api.edges import DEEPEST, MOST_BYTES, MOST_BYTES_OF_ADDRESS, MOST_HEADERS, MOST_MEMBERS
 from coupon_engine.settings import Settings
 from tests.api.conftest import Counter

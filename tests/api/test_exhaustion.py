@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from httpx import Client, Response
 from sqlalchemy import Engine, text
 
-from api.deps import LONGEST_WAIT_SECONDS, Door
+from api.door import LONGEST_WAIT_SECONDS, Door
 from coupon_engine import api_keys
 from tests import make
 from tests.api.conftest import Counter

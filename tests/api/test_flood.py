@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import problems
-from api.callers import Caller
-from api.flood import MOST_A_MINUTE, SHARED_PLACES, Flood, Kind, Windows, neighbours
+from api.asking.callers import Caller
+from api.asking.flood import MOST_A_MINUTE, SHARED_PLACES, Flood, Kind, Windows, neighbours
 from coupon_engine.errors import TooManyTries
 from schemas.access import Actor, ActorKind, Role
 

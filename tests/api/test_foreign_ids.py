@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
-from api.access import ROWS
+from api.asking.access import ROWS
 from api.main import VERSION_1
 from api.manual import REQUESTS
 from coupon_engine import acting, holding, redemption

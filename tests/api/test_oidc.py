@@ -19,7 +19,7 @@ from httpx import Client, Response
 from pydantic import ValidationError
 from sqlalchemy import Engine, text
 
-from api import providers
+from api.asking import providers
 from coupon_engine.database import transaction
 from coupon_engine.people import oidc, sign_ins
 from coupon_engine.people.secret import hash_of

@@ -1,6 +1,5 @@
 """Passkeys at the door: in a real browser with a device of its own, and over the wire."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +9,12 @@ import pytest
 from fastapi import FastAPI
 from httpx import Client
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 from playwright.sync_api import Error as BrowserError
 from sqlalchemy import Engine
 
-from api import cookies, edges
+from api import edges
+from api.asking import cookies
 from coupon_engine.database import transaction
 from coupon_engine.people import sign_ins
 from coupon_engine.people.passkeys import Site
@@ -44,20 +44,6 @@ def ann(database: Engine, at: Shop) -> Account:
 
 
 # In a real browser.
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chromium]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: neither chromium nor google-chrome is there")
-    with sync_playwright() as playwright:
-        # As root Chromium runs only without its sandbox; it sees nothing but our own pages here.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
 
 # A page that signs people in is allowed this, and nothing more than any page of ours.
 SIGNING_IN = edges.Profile(

@@ -6,7 +6,7 @@ import pytest
 from httpx import Client
 from sqlalchemy import Engine, text
 
-from api import cookies
+from api.asking import cookies
 from coupon_engine import acting, break_glass
 from coupon_engine.database import transaction
 from coupon_engine.errors import MoveNotAllowed

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from api.access import ROWS
+from api.asking.access import ROWS
 from api.main import VERSION_1, app
 from coupon_engine.settings import Settings
 from schemas.access import Role

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from httpx import Client
 from sqlalchemy import Engine
 
-from api import cookies, hashing
-from api.hashing import Hashing
+from api.asking import cookies, hashing
+from api.asking.hashing import Hashing
 from coupon_engine.database import transaction
 from coupon_engine.errors import Busy
 from coupon_engine.people import passwords, sign_ins

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from api.signatures import AHEAD_SECONDS, OLDEST_SECONDS, Nonces, is_signed, signed_by
+from api.asking.signatures import AHEAD_SECONDS, OLDEST_SECONDS, Nonces, is_signed, signed_by
 from coupon_engine.errors import NotSignedIn
 from tests.make import NOON
 

@@ -12,7 +12,7 @@ from httpx import Client, Response
 from sqlalchemy import Engine
 from sqlmodel import col, select
 
-from api.sending import channels_of
+from api.beside.sending import channels_of
 from coupon_engine.channels.console import Console
 from coupon_engine.channels.http_sms import HttpSms
 from coupon_engine.channels.mail import Mail

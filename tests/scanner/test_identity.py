@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from api.signatures import Nonces, signed_by
+from api.asking.signatures import Nonces, signed_by
 from coupon_engine.errors import CodeWrong, NotSignedIn
 from scanner import identity
 from scanner.identity import (

@@ -1,14 +1,13 @@
 """Texts that are scripts elsewhere are texts here, in a real browser."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Request, Response
 from sqlalchemy import Engine
 
 from api.manual import REQUESTS
@@ -16,9 +15,6 @@ from coupon_engine.database import transaction
 from schemas.offers import Title
 from tests import make
 from tests.api.conftest import Counter
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -83,14 +79,6 @@ class Watched:
     def nothing_happened(self) -> bool:
         self.page.wait_for_timeout(100)
         return (self.dialogs, self.violations, self.elsewhere) == ([], [], [])
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

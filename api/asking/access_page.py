@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.access import ROWS, Row
+from api.asking.access import ROWS, Row
 from schemas.access import Role
 
 PAGE = Path("docs/access.md")
@@ -10,7 +10,7 @@ ROLES = [role for role in Role if role is not Role.INTEGRATOR]
 HEAD = f"""\
 # Who may do what
 
-Written from `api/access.py` by `poe access`; a test walks every endpoint with every role.
+Written from `api/asking/access.py` by `poe access`; a test walks every endpoint with every role.
 
 `yes`: may. `step-up`: may, once they have confirmed within the last ten minutes who they are.
 `open`: nobody need be signed in; the endpoint itself checks what it is shown. The last column is

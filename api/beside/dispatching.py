@@ -12,7 +12,7 @@ import httpx
 import structlog
 from sqlalchemy import Engine
 
-from api.background import Background
+from api.beside.background import Background
 from coupon_engine.outbox import LEASE, Message, Send, dispatch
 
 IDLE_SECONDS = 1.0

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from fastapi.concurrency import run_in_threadpool
 
-from api.callers import Caller
-from api.deps import Door
+from api.asking.callers import Caller
+from api.door import Door
 from coupon_engine import guessing
 from coupon_engine.database import looking, transaction
 from coupon_engine.errors import CouponRefused, Unknown

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from api.background import Background
+from api.beside.background import Background
 from coupon_engine.channels import Channel
 from coupon_engine.channels.console import Console
 from coupon_engine.channels.http_sms import HttpSms

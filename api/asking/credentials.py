@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from api.callers import Caller
+from api.asking.callers import Caller
 from coupon_engine import acting, api_keys
 from coupon_engine.acting import by_system, on_showing
 from coupon_engine.customers import wallets

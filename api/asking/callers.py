@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Request
 
-from api.access import Row
+from api.asking.access import Row
 from coupon_engine.acting import Acting
 from coupon_engine.errors import NotAllowed, NotSignedIn, StepUpNeeded, Unknown
 from schemas.access import Actor, Role, Scope

@@ -16,7 +16,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from api.callers import Caller
+from api.asking.callers import Caller
 from coupon_engine.errors import TooManyTries
 from schemas.access import ActorKind
 
