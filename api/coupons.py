@@ -10,7 +10,7 @@ from api.asking.access import row_of
 from api.asking.who import Asking
 from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Page, Reading, Transaction
 from api.problems import can_fail_with
-from coupon_engine import coupons, issuing, printing
+from coupon_engine import activating, coupons, issuing, printing
 from coupon_engine.errors import (
     BatchExhausted,
     ClaimLimitReached,
@@ -22,14 +22,17 @@ from coupon_engine.errors import (
     NotAllowed,
     NotIssuing,
     RequestReused,
+    StillActivated,
     TermsMismatch,
     TooManyHolderKeys,
     Unknown,
 )
 from coupon_engine.validation.token_refused import LiveCodeRequired
 from schemas.coupons import (
+    ActivationView,
     CouponView,
     IssuedView,
+    NewActivation,
     NewClaim,
     NewCoupon,
     NewCoupons,
@@ -173,6 +176,18 @@ def rebind(
     return coupons.rebind(session, operator_id, request, code_secret=code_secret, now=now)
 
 
+@router.post(
+    "/activations",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(RequestReused, Unknown, CouponTaken, CouponNotUsable, StillActivated),
+)
+def activate(
+    request: NewActivation, session: Transaction, operator_id: OperatorId, now: Now
+) -> ActivationView:
+    """Let a customer's coupon work in one store alone for a while, also without a network."""
+    return activating.activate(session, operator_id, request, now=now)
+
+
 class CouponPage(Page):
     """Which coupons."""
 
@@ -230,9 +245,10 @@ def token(
     operator_id: OperatorId,
     keys: Keys,
     code_secret: CodeSecret,
+    now: Now,
 ) -> TokenView:
     """Sign the coupon for a phone. Each call signs anew; all of them are the same coupon."""
-    return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret)
+    return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
 
 
 @router.get(
@@ -249,9 +265,12 @@ def qr_png(
     operator_id: OperatorId,
     keys: Keys,
     code_secret: CodeSecret,
+    now: Now,
 ) -> Response:
     """The code as a picture for a screen. A coupon bound to a phone is drawn by the phone."""
-    picture = printing.qr_png(session, operator_id, coupon_id, keys, code_secret=code_secret)
+    picture = printing.qr_png(
+        session, operator_id, coupon_id, keys, code_secret=code_secret, now=now
+    )
     return Response(picture, media_type="image/png")
 
 
@@ -269,7 +288,10 @@ def qr_svg(
     operator_id: OperatorId,
     keys: Keys,
     code_secret: CodeSecret,
+    now: Now,
 ) -> Response:
     """The code as a drawing of any size."""
-    drawing = printing.qr_svg(session, operator_id, coupon_id, keys, code_secret=code_secret)
+    drawing = printing.qr_svg(
+        session, operator_id, coupon_id, keys, code_secret=code_secret, now=now
+    )
     return Response(drawing, media_type="image/svg+xml")

@@ -42,6 +42,7 @@ STATUS_OF: Mapping[type[CouponError], int] = {
     errors.ClaimLimitReached: 409,
     errors.CouponTaken: 409,
     errors.CouponNotUsable: 409,
+    errors.StillActivated: 409,
     errors.TooManyHolderKeys: 409,
     errors.HolderKeyInvalid: 422,
     errors.HolderKeyRequired: 422,
@@ -73,6 +74,9 @@ STATUS_OF: Mapping[type[CouponError], int] = {
     errors.StoresMismatch: 422,
     errors.Busy: 503,
     errors.PairingTaken: 409,
+    errors.JournalIncomplete: 409,
+    errors.TerminalFrozen: 409,
+    errors.NoLease: 409,
     errors.SecondPersonNeeded: 403,
     errors.ChangedSince: 409,
     errors.ApprovalNeeded: 409,
@@ -353,6 +357,7 @@ _DETAILS: Mapping[str, Json] = {
         "fingerprint": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
     },
     "approval_needed": {"stopped_by": "breaker"},
+    "still_activated": {"until": "2026-03-01T14:00:00+00:00"},
     "too_many_listeners": {"most": 500},
     "terms_mismatch": {"why": "a coupon must not start before its campaign"},
     "contact_not_usable": {"why": "codes go to mobile numbers only"},
@@ -399,5 +404,9 @@ _REASONS: Mapping[Why, tuple[str, Json]] = {
     Why.BUDGET_SPENT: ("campaign.max_minor", {"left_minor": 120}),
     Why.LIMIT_REACHED: ("campaign.max_count", {"max_count": 2_000}),
     Why.CUSTOMER_LIMIT_REACHED: ("offer.limits[0].max_count", {"max_count": 1}),
+    Why.SUSPENDED: ("coupon.activated", {"until": "2026-03-01T14:00:00+01:00"}),
+    Why.ONLINE_REQUIRED: ("terminal.offline", {}),
+    Why.QUOTA_REACHED: ("terminal.allowance", {}),
+    Why.LEASE_EXPIRED: ("terminal.lease", {}),
 }
 _ABOUT_CODES = frozenset(list(Why)[: list(Why).index(Why.UNCLAIMED)])

@@ -38,16 +38,18 @@ from coupon_engine.errors import (
     PasscodeWrong,
     ProofInvalid,
     RequestReused,
+    StillActivated,
     TermsMismatch,
     TooManyHolderKeys,
     TooManyTries,
     Unknown,
 )
-from schemas.coupons import CouponView, TokenView
+from schemas.coupons import ActivationView, CouponView, TokenView
 from schemas.wallets import (
     ErasureView,
     ExportView,
     HoldingsView,
+    NewOwnActivation,
     NewOwnErasure,
     NewPasscode,
     NewPasscodeAnswer,
@@ -170,6 +172,24 @@ def rebind(
     )
 
 
+@router.post(
+    "/wallet/activations",
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(
+        NotSignedIn, Unknown, RequestReused, CouponTaken, CouponNotUsable, StillActivated
+    ),
+)
+def activate(
+    request: NewOwnActivation,
+    session: Transaction,
+    operator_id: OperatorId,
+    wallet_id: OwnWallet,
+    now: Now,
+) -> ActivationView:
+    """Let one's own coupon work in one store alone for a while, there also without a network."""
+    return wallets.activate(session, operator_id, wallet_id, request, now=now)
+
+
 @router.get(
     "/wallet/coupons/{coupon_id}/token",
     responses=can_fail_with(NotSignedIn, Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired),
@@ -181,9 +201,12 @@ def token(
     wallet_id: OwnWallet,
     keys: Keys,
     code_secret: CodeSecret,
+    now: Now,
 ) -> TokenView:
     """What the phone keeps of one of its own coupons."""
-    return wallets.token(session, operator_id, wallet_id, coupon_id, keys, code_secret=code_secret)
+    return wallets.token(
+        session, operator_id, wallet_id, coupon_id, keys, code_secret=code_secret, now=now
+    )
 
 
 @router.post(

@@ -24,9 +24,9 @@ from bench.door import Door
 from bench.machine import Case, Round
 from bench.peers import Peer
 from bench.shop import Shop
-from coupon_engine import apart, redemption
+from coupon_engine import redemption
 from coupon_engine.acting import by_system
-from coupon_engine.database import open_engine, repeating
+from coupon_engine.database import repeating
 from coupon_engine.redemption import Outcome, Presented
 from coupon_engine.validation.showing import Shown
 
@@ -88,18 +88,15 @@ def main(
 def _bench(seconds: float, workers: int) -> Generator[Bench]:
     now = _now()
     with ExitStack() as closing:
-        server = closing.enter_context(shop.durable_server())
-        engine = open_engine(server.url)
-        closing.callback(engine.dispose)
-        limited = open_engine(server.url, role=apart.ROLE)  # with the rights that a server has
-        closing.callback(limited.dispose)
+        database = closing.enter_context(shop.durable_database())
+        engine = database.engine
         at = shop.open_shop(engine, now=now)
         bench = Bench(
             engine=engine,
-            limited=limited,
+            limited=database.limited,
             at=at,
             batch_id=shop.new_batch(engine, at, now=now),
-            door=closing.enter_context(door.opened(shop.settings(server), workers=workers)),
+            door=closing.enter_context(door.opened(database.settings, workers=workers)),
             peer=_peer(engine, at, Path(closing.enter_context(peers.folder())), now=now),
             database_pid=peers.server_pid(engine),
             seconds=seconds,
@@ -197,7 +194,7 @@ def _make_requests(bench: Bench, many: int) -> None:
     """Have so many requests ready, each with the code of a coupon of its own."""
     ids = _new_coupons(bench, many - len(bench.requests))
     headers = {"Authorization": f"Bearer {bench.at.api_key}"}
-    for code in shop.codes(bench.engine, bench.at, ids):
+    for code in shop.codes(bench.engine, bench.at, ids, now=_now()):
         body = shop.request(bench.at, code, now=_now()).model_dump_json(exclude_defaults=True)
         bench.requests.append(load.post("/v1/redemptions", headers, body.encode()))
 

@@ -1,7 +1,7 @@
 """A shop with one hot campaign: all that is redeemed or issued here comes out of one budget."""
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 
 from coupon_engine import (
     acting,
+    apart,
     api_keys,
     approving,
     batches,
@@ -79,24 +80,27 @@ class Shop:
     ring: KeyRing
 
 
+@dataclass(frozen=True)
+class Database:
+    """A server of its own, with the rights to set things up and with those that a door has."""
+
+    settings: Settings
+    engine: Engine
+    limited: Engine
+
+
 @contextmanager
-def durable_server() -> Generator[embedded.Embedded]:
+def durable_database() -> Generator[Database]:
     """Start an empty PostgreSQL as production has it: an answer given survives a power cut."""
-    with embedded.temporary() as server:
+    with ExitStack() as closing:
+        server = closing.enter_context(embedded.temporary())
         engine = open_engine(server.url)
+        closing.callback(engine.dispose)
         assert_durable(engine)
         migrate(engine)
-        engine.dispose()
-        yield server
-
-
-def settings(server: embedded.Embedded) -> Settings:
-    return Settings(
-        database_url=server.url,
-        issuer_url=ISSUER,
-        key_passphrase=SecretStr(PASSPHRASE),
-        short_code_secret=SecretStr(CODE_SECRET),
-    )
+        limited = open_engine(server.url, role=apart.ROLE)
+        closing.callback(limited.dispose)
+        yield Database(_settings(server.url), engine, limited)
 
 
 def open_shop(engine: Engine, *, slug: str = "bench", now: datetime) -> Shop:
@@ -216,7 +220,7 @@ def request(shop: Shop, code: str, *, now: datetime) -> NewRedemption:
     )
 
 
-def codes(engine: Engine, shop: Shop, coupon_ids: Sequence[UUID]) -> list[str]:
+def codes(engine: Engine, shop: Shop, coupon_ids: Sequence[UUID], *, now: datetime) -> list[str]:
     """Return what the phones show: each a CP1 text, really signed."""
     with Session(engine) as session:
         # One read puts them all in the session; signing then asks the database nothing.
@@ -225,11 +229,20 @@ def codes(engine: Engine, shop: Shop, coupon_ids: Sequence[UUID]) -> list[str]:
         texts: list[str] = []
         for id in coupon_ids:
             token = coupons.token(
-                session, shop.operator_id, id, shop.ring, code_secret=CODE_SECRET.encode()
+                session, shop.operator_id, id, shop.ring, code_secret=CODE_SECRET.encode(), now=now
             )
             assert token.text is not None
             texts.append(token.text)
         return texts
+
+
+def _settings(database_url: str) -> Settings:
+    return Settings(
+        database_url=database_url,
+        issuer_url=ISSUER,
+        key_passphrase=SecretStr(PASSPHRASE),
+        short_code_secret=SecretStr(CODE_SECRET),
+    )
 
 
 def _campaign(session: Session, at: UUID, *, now: datetime) -> UUID:

@@ -383,6 +383,8 @@ _CAMPAIGN = (
     "ends_at",
     "level",
     "offline",
+    "offline_count",
+    "offline_minor",
     "freshness_seconds",
     "paper_allowed",
     "limits",

@@ -20,7 +20,7 @@ from coupon_engine.errors import (
 )
 from coupon_engine.offers import terms_of
 from coupon_engine.rows import found, locked
-from coupon_engine.tables import Batch, Campaign, Coupon, Customer, Event, Store
+from coupon_engine.tables import Batch, Campaign, Coupon, Customer, Event, Offer, Store
 from coupon_engine.validation import short_code
 from coupon_engine.validation import token as tokens
 from coupon_engine.validation.issuer_keys import IssuerKey, KeyRing
@@ -116,7 +116,7 @@ def transfer(
     coupon = locked(session, Coupon, operator_id, request.coupon_id)
     if coupon.customer_id != request.from_customer_id:
         raise CouponTaken
-    _refuse_unusable(coupon, now)
+    refuse_unusable(coupon, now)
     if coupon.holder_key and not request.holder_key:
         raise HolderKeyRequired(level=Level.HOLDER_SIGNED)
     coupon.customer_id = request.to_customer_id
@@ -148,7 +148,7 @@ def rebind(
     coupon = locked(session, Coupon, operator_id, request.coupon_id)
     if coupon.customer_id != request.customer_id:
         raise CouponTaken
-    _refuse_unusable(coupon, now)
+    refuse_unusable(coupon, now)
     key = tokens.compressed(request.holder_key)
     if coupon.holder_key is not None:
         if coupon.holder_changes >= MOST_HOLDER_CHANGES:
@@ -235,8 +235,11 @@ def token(
     keys: KeyRing,
     *,
     code_secret: bytes,
+    now: datetime,
 ) -> TokenView:
     """Sign a coupon's token. Each call signs anew; all of them are the same coupon.
+
+    While it is activated for a store, the token is that store's and ends with the activation.
 
     Raises:
         Unknown: No such coupon.
@@ -252,7 +255,7 @@ def token(
     if level in (Level.HOLDER_SIGNED, Level.CHALLENGED) and coupon.holder_key is None:
         raise HolderKeyRequired(level=level)
     key = _signing(keys)
-    fields = _fields(session, coupon, campaign)
+    fields = _fields(session, coupon, campaign, now=now)
     jwt = tokens.sign(fields, key)
     is_bound = fields.holder_key is not None
     return TokenView(
@@ -320,7 +323,12 @@ def is_used_up(coupon: Coupon) -> bool:
     return coupon.uses_count >= coupon.uses
 
 
-def _refuse_unusable(coupon: Coupon, now: datetime) -> None:
+def is_activated(coupon: Coupon, now: datetime) -> bool:
+    """Does it work in one store alone just now?"""
+    return coupon.activated_until is not None and now < coupon.activated_until
+
+
+def refuse_unusable(coupon: Coupon, now: datetime) -> None:
     is_held = coupon.held_until is not None and now < coupon.held_until
     if coupon.revoked_at or is_used_up(coupon) or is_held or now >= coupon.valid_until:
         raise CouponNotUsable
@@ -333,25 +341,33 @@ def _signing(keys: KeyRing) -> IssuerKey:
     raise NoSigningKey
 
 
-def _fields(session: Session, coupon: Coupon, campaign: Campaign) -> CouponFields:
-    store_number = 0
-    if coupon.store_id:
-        store_number = found(session, Store, coupon.operator_id, coupon.store_id).number
+def _fields(session: Session, coupon: Coupon, campaign: Campaign, *, now: datetime) -> CouponFields:
+    store_id, valid_until, position = coupon.store_id, coupon.valid_until, coupon.position
+    if is_activated(coupon, now):
+        assert coupon.activated_until is not None
+        assert coupon.activated_position is not None
+        store_id, position = coupon.activated_store_id, coupon.activated_position
+        valid_until = min(valid_until, coupon.activated_until)
+    store_number = found(session, Store, coupon.operator_id, store_id).number if store_id else 0
+    offline = OfflinePolicy(campaign.offline)
+    needs_activation = offline is OfflinePolicy.ACTIVATED
     policy = Policy(
         level=Level(campaign.level),
-        offline=OfflinePolicy(campaign.offline),
+        offline=OfflinePolicy.STORE_BOUND if needs_activation else offline,
+        quota_class=found(session, Offer, coupon.operator_id, coupon.offer_id).quota_class,
         freshness_seconds=campaign.freshness_seconds,
         paper_allowed=campaign.paper_allowed,
+        activation_required=needs_activation,
         multi_use=coupon.uses > 1 or coupon.balance_minor is not None,
     )
     return CouponFields(
         jti=coupon.id.bytes,
         cmp=campaign.number,
         nbf=int(coupon.valid_from.timestamp()),
-        exp=int(coupon.valid_until.timestamp()),
+        exp=int(valid_until.timestamp()),
         off=policy.pack(),
         sto=store_number,
-        idx=coupon.position,
+        idx=position,
         holder_key=coupon.holder_key,
     )
 

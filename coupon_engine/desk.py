@@ -361,6 +361,8 @@ def _on_desk(row: Any, terms: Terms, rules: tuple[LimitRule, ...]) -> OnDesk:
         held_by=row.held_by,
         held_until=row.held_until,
         last_redeemed_at=row.last_redeemed_at,
+        activated_store_id=row.activated_store_id,
+        activated_until=row.activated_until,
     )
     stops_redeeming = row.stops == Stops.ISSUING_AND_REDEEMING
     campaign = CampaignFacts(
@@ -454,7 +456,8 @@ _COUPONS = """
            coupon.store_id, coupon.issued_at, coupon.valid_from, coupon.valid_until, coupon.uses,
            coupon.uses_count, coupon.last_use_no, coupon.balance_minor, coupon.spent_minor,
            coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,
-           coupon.last_redeemed_at, coupon.revoked_at,
+           coupon.last_redeemed_at, coupon.revoked_at, coupon.activated_store_id,
+           coupon.activated_until,
            campaign.number, campaign.currency, campaign.zone, campaign.decided, campaign.stops,
            campaign.limits, campaign.max_per_customer,
            offer.family_id,

@@ -133,6 +133,13 @@ class CouponNotUsable(CouponError):
     message = "This coupon has come to its end."
 
 
+class StillActivated(CouponError):
+    """One store may be accepting it without a network; nobody can tell it to stop before then."""
+
+    code = "still_activated"
+    message = "This coupon is activated for a store already."
+
+
 class TooManyHolderKeys(CouponError):
     code = "too_many_holder_keys"
     message = "This coupon has moved to another phone too often."
@@ -318,6 +325,23 @@ class InvitationOver(CouponError):
 class PairingTaken(CouponError):
     code = "pairing_taken"
     message = "Another device has answered this picture. Refuse it, and begin anew."
+
+
+class JournalIncomplete(CouponError):
+    """What a terminal did before must come in first, or nobody could tell what is left."""
+
+    code = "journal_incomplete"
+    message = "Entries of this terminal's journal are missing; upload them first."
+
+
+class TerminalFrozen(CouponError):
+    code = "terminal_frozen"
+    message = "Two journals speak for this terminal. It works alone no more; pair another one."
+
+
+class NoLease(CouponError):
+    code = "no_lease"
+    message = "This terminal has no lease that lasts; ask for one first."
 
 
 class SecondPersonNeeded(CouponError):

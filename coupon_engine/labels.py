@@ -34,6 +34,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "needs_contact": ("only for verified customers", "是否须验证联系方式"),
     "offer_id": ("offer", "优惠"),
     "offline": ("without a network", "离线策略"),
+    "offline_count": ("redemptions by one terminal without a network", "单台终端离线核销次数上限"),
+    "offline_minor": ("money by one terminal without a network", "单台终端离线优惠金额上限"),
     "paper_allowed": ("on paper", "是否允许纸质"),
     "percent_off_bp": ("part off, in basis points", "折扣基点"),
     "planned_minor_per_minute": ("planned money in a minute", "每分钟计划金额"),

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from coupon_engine import approving, events
@@ -15,6 +15,7 @@ from coupon_engine.rows import found, locked
 from coupon_engine.tables import Campaign, Offer, Store
 from schemas.campaigns import NewOffer, NewTerms, OfferState, OfferView
 from schemas.offers import Terms
+from schemas.offline import ONLINE_CLASS
 
 
 @answered(OfferView)
@@ -28,7 +29,8 @@ def create_offer(
         TermsMismatch: The terms do not fit the campaign, or `replaces` is another campaign's.
         OfferSuperseded: The version to replace has been replaced already.
     """
-    campaign = found(session, Campaign, operator_id, request.campaign_id)
+    # Locked, or two who make an offer at once would get one quota class.
+    campaign = locked(session, Campaign, operator_id, request.campaign_id)
     _refuse_unfit(session, campaign, request.terms)
     family_id, version = request.id, 1
     if request.replaces:
@@ -45,6 +47,7 @@ def create_offer(
         family_id=family_id,
         version=version,
         replaces=request.replaces,
+        quota_class=_next_quota_class(session, campaign),
         terms=request.terms.model_dump(mode="json"),
         created_at=now,
     )
@@ -98,6 +101,17 @@ def view(session: Session, offer: Offer) -> OfferView:
         frozen_at=offer.frozen_at,
         terms=Terms.model_validate_json(to_json(offer.terms)),
     )
+
+
+def _next_quota_class(session: Session, campaign: Campaign) -> int:
+    """Return the number by which codes name an offer of this campaign, as long as four bits last.
+
+    Offers beyond that share the last number, which says that only the server knows.
+    """
+    query = select(func.count()).where(
+        col(Offer.operator_id) == campaign.operator_id, col(Offer.campaign_id) == campaign.id
+    )
+    return min(ONLINE_CLASS, session.exec(query).one())
 
 
 def successor(session: Session, offer: Offer) -> Offer | None:

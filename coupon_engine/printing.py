@@ -25,6 +25,7 @@ def qr_png(
     keys: KeyRing,
     *,
     code_secret: bytes,
+    now: datetime,
 ) -> bytes:
     """Return a coupon's code as a picture for a screen.
 
@@ -32,7 +33,9 @@ def qr_png(
         LiveCodeRequired: The coupon is bound to a phone, which alone can draw its code.
         Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
     """
-    return drawing.png(_text(session, operator_id, coupon_id, keys, code_secret=code_secret))
+    return drawing.png(
+        _text(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
+    )
 
 
 def qr_svg(
@@ -42,6 +45,7 @@ def qr_svg(
     keys: KeyRing,
     *,
     code_secret: bytes,
+    now: datetime,
 ) -> str:
     """Return a coupon's code as a drawing of any size.
 
@@ -49,7 +53,9 @@ def qr_svg(
         LiveCodeRequired: The coupon is bound to a phone, which alone can draw its code.
         Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
     """
-    return drawing.svg(_text(session, operator_id, coupon_id, keys, code_secret=code_secret))
+    return drawing.svg(
+        _text(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
+    )
 
 
 def sheet(
@@ -91,7 +97,7 @@ def sheet(
     return drawing.sheets_pdf(
         [
             PrintedCoupon(
-                text=_text(session, operator_id, each.id, keys, code_secret=code_secret),
+                text=_text(session, operator_id, each.id, keys, code_secret=code_secret, now=now),
                 title=each.title.zh if language == "zh" else each.title.en,
                 conditions=conditions,
                 validity=_validity(each.valid_from, each.valid_until, campaign.zone),
@@ -109,8 +115,9 @@ def _text(
     keys: KeyRing,
     *,
     code_secret: bytes,
+    now: datetime,
 ) -> str:
-    token = coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret)
+    token = coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
     if token.text is None:
         raise LiveCodeRequired
     return token.text

@@ -38,6 +38,7 @@ class OfflinePolicy(StrEnum):
     STORE_BOUND = "store_bound"
     DEVICE_QUOTA = "device_quota"
     CAMPAIGN_ESCROW = "campaign_escrow"
+    ACTIVATED = "activated"
 
 
 class Stops(StrEnum):
@@ -198,6 +199,14 @@ class NewCampaign(Ask):
     limits: LimitRules = ()
     level: Level = Level.STATIC
     offline: OfflinePolicy = OfflinePolicy.ONLINE_ONLY
+    offline_count: AtLeastOne = Field(
+        default=20, description="Redemptions by one terminal, under one lease, without the server."
+    )
+    offline_minor: PositiveMinor | None = Field(
+        default=None,
+        description="Money given away by one terminal, under one lease, without the server. Left "
+        "out, it is a hundredth of the budget.",
+    )
     freshness_seconds: Annotated[int, Field(strict=True, ge=15, le=300)] = 60
     paper_allowed: bool = Field(default=True, strict=True)
 
@@ -225,6 +234,8 @@ class CampaignView(Wire):
     ends_at: Moment
     level: Level
     offline: OfflinePolicy
+    offline_count: Count
+    offline_minor: Minor
     limits: LimitRules
     budget_minor: Minor
     spent_minor: Minor

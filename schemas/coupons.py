@@ -68,6 +68,24 @@ class NewClaim(Ask):
     holder_key: HolderKey | None = None
 
 
+class NewActivation(Ask):
+    """Let a coupon work in one store alone for a while, there also without a network."""
+
+    coupon_id: UUID
+    customer_id: UUID
+    store_id: UUID
+    lasts_seconds: Annotated[int, Field(strict=True, ge=300, le=7_200)] = 7_200
+
+
+class ActivationView(Wire):
+    """Fetch the coupon's token again: it is this store's now."""
+
+    id: UUID
+    coupon_id: UUID
+    store_id: UUID
+    activated_until: Moment
+
+
 class NewTransfer(Ask):
     """Hand a coupon on to another customer."""
 

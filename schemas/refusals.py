@@ -57,6 +57,11 @@ class Why(StrEnum):
     BUDGET_SPENT = "budget_spent"
     LIMIT_REACHED = "limit_reached"
     CUSTOMER_LIMIT_REACHED = "customer_limit_reached"
+    # without a network
+    SUSPENDED = "suspended"  # activated for another store
+    ONLINE_REQUIRED = "online_required"
+    QUOTA_REACHED = "quota_reached"  # of this terminal, under this lease
+    LEASE_EXPIRED = "lease_expired"
 
 
 class Sentences(Wire):

@@ -60,6 +60,13 @@ class Policy(Wire):
     def needs_holder(self) -> bool:
         return self.level in (Level.HOLDER_SIGNED, Level.CHALLENGED)
 
+    @field_validator("offline")
+    @classmethod
+    def _has_a_place(cls, offline: OfflinePolicy) -> OfflinePolicy:
+        if offline not in _OFFLINE:
+            raise ValueError("activated is store_bound with activation_required")
+        return offline
+
     def pack(self) -> int:
         return (
             _LEVELS.index(self.level)

@@ -80,6 +80,14 @@ class NewRebind(Ask):
     coupon_id: UUID
 
 
+class NewOwnActivation(Ask):
+    """Let one's own coupon work in one store alone for a while, there also without a network."""
+
+    coupon_id: UUID
+    store_id: UUID
+    lasts_seconds: Annotated[int, Field(strict=True, ge=300, le=7_200)] = 7_200
+
+
 class NewContact(Wire):
     """Tell what a customer's name, address or number is. Telling it again changes nothing."""
 

@@ -31,8 +31,11 @@ from schemas.baskets import Basket, Line
 from schemas.campaigns import (
     BatchView,
     CampaignView,
+    Ceiling,
+    CeilingView,
     NewBatch,
     NewCampaign,
+    NewCeiling,
     NewCustomer,
     NewCustomers,
     NewMerchant,
@@ -200,6 +203,21 @@ def approved(
     return campaigns.campaign_view(session, at.operator_id, campaign_id, now=now)
 
 
+def moved(
+    session: Session, at: Shop, of: CampaignView, ceiling: Ceiling, current: int, target: int
+) -> CeilingView:
+    """A ceiling of the campaign that somebody wants to see moved."""
+    asked = NewCeiling(
+        id=an_id(),
+        campaign_id=of.id,
+        ceiling=ceiling,
+        current=current,
+        target=target,
+        reason="told",
+    )
+    return campaigns.move_ceiling(session, at.operator_id, asked, now=NOON)
+
+
 def terms(benefit: Benefit | None = None, **more: Any) -> Terms:
     """Two euros off anything, for a month."""
     asked: dict[str, Any] = {
@@ -274,9 +292,9 @@ def signing_key(session: Session, at: Shop, *, now: datetime = NOON) -> KeyRing:
     return keys.ring(session, at.operator_id, issuer_url=ISSUER, passphrase=PASSPHRASE)
 
 
-def code(session: Session, at: Shop, of: CouponView, ring: KeyRing) -> str:
+def code(session: Session, at: Shop, of: CouponView, ring: KeyRing, *, now: datetime = NOON) -> str:
     """What the phone of a static coupon shows."""
-    text = coupons.token(session, at.operator_id, of.id, ring, code_secret=SECRET).text
+    text = coupons.token(session, at.operator_id, of.id, ring, code_secret=SECRET, now=now).text
     assert text is not None
     return text
 

@@ -22,7 +22,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from coupon_engine import acting, answers, coupons, events, guessing, issuing, operators, tries
+from coupon_engine import (
+    acting,
+    activating,
+    answers,
+    coupons,
+    events,
+    guessing,
+    issuing,
+    operators,
+    tries,
+)
 from coupon_engine.customers import contacts
 from coupon_engine.errors import (
     ContactNeeded,
@@ -39,9 +49,24 @@ from coupon_engine.tries import Budget
 from coupon_engine.validation import short_code
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.access import Actor, ActorKind, Role
-from schemas.coupons import CouponView, HolderKey, NewClaim, NewHolderKey, TokenView
+from schemas.coupons import (
+    ActivationView,
+    CouponView,
+    HolderKey,
+    NewActivation,
+    NewClaim,
+    NewHolderKey,
+    TokenView,
+)
 from schemas.ids import new_id
-from schemas.wallets import HoldingsView, NewRebind, NewWallet, NewWalletClaim, WalletView
+from schemas.wallets import (
+    HoldingsView,
+    NewOwnActivation,
+    NewRebind,
+    NewWallet,
+    NewWalletClaim,
+    WalletView,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -229,6 +254,35 @@ def rebind(
     return coupons.rebind(session, operator_id, asked, code_secret=code_secret, now=now)
 
 
+def activate(
+    session: Session,
+    operator_id: UUID,
+    wallet_id: UUID,
+    request: NewOwnActivation,
+    *,
+    now: datetime,
+) -> ActivationView:
+    """Let one's own coupon work in one store alone for a while.
+
+    Raises:
+        NotSignedIn: The wallet has ended.
+        Unknown: No such coupon in this wallet, or no such store.
+        CouponTaken: It was handed on meanwhile.
+        CouponNotUsable: It is used up, held, revoked, over, or its campaign has no activation.
+        StillActivated: It is activated already, here or elsewhere.
+    """
+    wallet = alive(session, operator_id, wallet_id)
+    _own(session, wallet, request.coupon_id)
+    asked = NewActivation(
+        id=request.id,
+        coupon_id=request.coupon_id,
+        customer_id=wallet.customer_id,
+        store_id=request.store_id,
+        lasts_seconds=request.lasts_seconds,
+    )
+    return activating.activate(session, operator_id, asked, now=now)
+
+
 def token(
     session: Session,
     operator_id: UUID,
@@ -237,6 +291,7 @@ def token(
     keys: KeyRing,
     *,
     code_secret: bytes,
+    now: datetime,
 ) -> TokenView:
     """Sign one of the wallet's coupons for the phone.
 
@@ -248,7 +303,7 @@ def token(
         HolderKeyRequired: The coupon waits to be bound to a phone.
     """
     _own(session, alive(session, operator_id, wallet_id), coupon_id)
-    return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret)
+    return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
 
 
 def alive(session: Session, operator_id: UUID, wallet_id: UUID) -> Wallet:

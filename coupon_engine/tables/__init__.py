@@ -6,6 +6,15 @@ expired when its window is over, a redemption has cleared when its undo window i
 
 from coupon_engine.tables.columns import Row
 from coupon_engine.tables.holders import Contact, Customer, Passcode, Wallet
+from coupon_engine.tables.offline import (
+    Allowance,
+    JournalEntry,
+    JournalFork,
+    JournalGap,
+    Lease,
+    ServerKey,
+    StatusList,
+)
 from coupon_engine.tables.places import Cashier, Merchant, Pairing, Shift, Store, Terminal
 from coupon_engine.tables.promises import Batch, Campaign, Offer, SigningKey
 from coupon_engine.tables.record import Answer, Event, Outbox
@@ -24,6 +33,7 @@ from coupon_engine.tables.who import (
 
 __all__ = [
     "Account",
+    "Allowance",
     "Answer",
     "ApiKey",
     "Batch",
@@ -37,6 +47,10 @@ __all__ = [
     "Hold",
     "HoldClaim",
     "Invitation",
+    "JournalEntry",
+    "JournalFork",
+    "JournalGap",
+    "Lease",
     "Limit",
     "Merchant",
     "Offer",
@@ -50,9 +64,11 @@ __all__ = [
     "Redemption",
     "Reversal",
     "Row",
+    "ServerKey",
     "Shift",
     "SignIn",
     "SigningKey",
+    "StatusList",
     "Store",
     "Terminal",
     "Tries",

@@ -12,7 +12,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from coupon_engine.tables.columns import Row, moment, of_operator, points_to, whole, words
+from coupon_engine.tables.columns import Row, counter, moment, of_operator, points_to, whole, words
 
 
 class Merchant(Row, table=True):
@@ -59,6 +59,11 @@ class Terminal(Row, table=True):
     paired_at: datetime | None = moment(optional=True, default=None)
     seen_at: datetime | None = moment(optional=True, default=None)
     revoked_at: datetime | None = moment(optional=True, default=None)
+    # Its journal: the last entry up to which there is no gap, and the newest bundle it was given.
+    journal_seq: int = counter()
+    journal_hash: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
+    bundle_ver: int = counter()
+    frozen_at: datetime | None = moment(optional=True, default=None)  # since its journal forked
 
 
 class Pairing(Row, table=True):

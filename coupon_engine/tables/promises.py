@@ -17,6 +17,7 @@ from sqlmodel import Field
 from coupon_engine.tables.columns import (
     Row,
     between,
+    counter,
     document,
     moment,
     of_operator,
@@ -26,6 +27,7 @@ from coupon_engine.tables.columns import (
     words,
 )
 from schemas.base import MOST_COUNT, MOST_MINOR
+from schemas.offline import ONLINE_CLASS
 
 
 class Campaign(Row, table=True):
@@ -41,6 +43,8 @@ class Campaign(Row, table=True):
         between("max_per_minute", 1, MOST_COUNT),
         between("max_per_customer", 1, MOST_COUNT),
         between("freshness_seconds", 15, 300),
+        between("offline_count", 1, MOST_COUNT),
+        between("offline_minor", 1, MOST_MINOR),
     )
 
     id: UUID = Field(primary_key=True)
@@ -62,9 +66,12 @@ class Campaign(Row, table=True):
     max_per_customer: int = whole()  # redemptions
     level: str = words()
     offline: str = words()
+    offline_count: int = whole()  # what one lease may give away of it: redemptions,
+    offline_minor: int = whole()  # and money
     freshness_seconds: int = Field(sa_type=SmallInteger)
     paper_allowed: bool
     limits: list[Any] = document()
+    further_places: int = counter()  # given out in the status list besides one for each coupon
     shuffle_key: bytes = Field(sa_type=LargeBinary)  # orders the status list, see issuing.py
     created_at: datetime = moment()
 
@@ -75,12 +82,22 @@ class Offer(Row, table=True):
     __table_args__ = (
         points_to("campaign"),
         UniqueConstraint("operator_id", "family_id", "version"),
+        between("quota_class", 0, ONLINE_CLASS),
+        Index(
+            "uq_offer_quota_class",
+            "operator_id",
+            "campaign_id",
+            "quota_class",
+            unique=True,
+            postgresql_where=text(f"quota_class < {ONLINE_CLASS}"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
     campaign_id: UUID
     family_id: UUID
     version: int
+    quota_class: int = Field(sa_type=SmallInteger)  # how a coupon's code names it, see offers.py
     replaces: UUID | None = Field(default=None)
     terms: dict[str, Any] = document()
     frozen_at: datetime | None = moment(optional=True, default=None)

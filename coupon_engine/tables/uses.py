@@ -47,6 +47,10 @@ class Coupon(Row, table=True):
         between("holder_changes", 0, 1_000),
         CheckConstraint("valid_from < valid_until", "window"),
         CheckConstraint("octet_length(holder_key) = 33", "holder_key"),
+        CheckConstraint(
+            "num_nonnulls(activated_store_id, activated_until, activated_position) IN (0, 3)",
+            "activated",
+        ),
         Index(
             "uq_coupon_code_hash",
             "operator_id",
@@ -56,6 +60,21 @@ class Coupon(Row, table=True):
         ),
         Index("ix_coupon_customer", "operator_id", "customer_id", "issued_at"),
         Index("ix_coupon_batch", "operator_id", "batch_id", "id"),
+        # What a status list's next version asks for besides redemptions: few have either.
+        Index(
+            "ix_coupon_revoked",
+            "operator_id",
+            "campaign_id",
+            "revoked_at",
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_coupon_activated",
+            "operator_id",
+            "campaign_id",
+            "activated_at",
+            postgresql_where=text("activated_at IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -80,6 +99,11 @@ class Coupon(Row, table=True):
     held_by: UUID | None = Field(default=None)
     held_until: datetime | None = moment(optional=True, default=None)
     revoked_at: datetime | None = moment(optional=True, default=None)
+    # Good in one store alone for a while, under another place of the list; nowhere else meanwhile.
+    activated_at: datetime | None = moment(optional=True, default=None)
+    activated_store_id: UUID | None = Field(default=None)
+    activated_until: datetime | None = moment(optional=True, default=None)
+    activated_position: int | None = whole(default=None, nullable=True)
 
 
 class Hold(Row, table=True):
@@ -161,6 +185,13 @@ class Redemption(Row, table=True):
         CheckConstraint("reversed_minor BETWEEN 0 AND discount_minor", "reversed"),
         CheckConstraint("discount_minor > 0", "discount"),
         Index("ix_redemption_campaign", "operator_id", "campaign_id", "redeemed_at"),
+        Index(
+            "ix_redemption_reversed",
+            "operator_id",
+            "campaign_id",
+            "reversed_at",
+            postgresql_where=text("reversed_at IS NOT NULL"),
+        ),
         Index("ix_redemption_store", "operator_id", "store_id", "redeemed_at"),
         Index(
             "ix_redemption_customer",

@@ -116,6 +116,16 @@ def bound_to_another_store(case: Case) -> Reason | None:
     return _reason(Why.WRONG_STORE, "coupon.store_id")
 
 
+def active_elsewhere(case: Case) -> Reason | None:
+    coupon = case.coupon
+    if coupon.activated_until is None or coupon.activated_until <= case.now:
+        return None
+    if coupon.activated_store_id == case.store.id:
+        return None
+    until = {"until": _text(coupon.activated_until)}
+    return _reason(Why.SUSPENDED, "coupon.activated", until)
+
+
 def store_not_listed(case: Case) -> Reason | None:
     conditions = case.terms.conditions
     if not conditions.stores or case.store.id in scope_of(conditions).stores:
@@ -302,6 +312,7 @@ ORDER: tuple[Condition, ...] = (
     campaign_has_ended,
     batch_is_revoked,
     bound_to_another_store,
+    active_elsewhere,
     store_not_listed,
     outside_hours,
     somebody_elses,

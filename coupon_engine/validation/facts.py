@@ -25,6 +25,8 @@ class CouponFacts:
     held_by: UUID | None = None
     held_until: datetime | None = None
     last_redeemed_at: datetime | None = None  # told to the cashier who asks why
+    activated_store_id: UUID | None = None  # the only store where it works until then
+    activated_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

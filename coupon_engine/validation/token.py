@@ -209,6 +209,7 @@ class Typ(StrEnum):
     JOURNAL = "journal+jwt"
     STATUS_LIST = "statuslist+jwt"
     BUNDLE = "bundle+jwt"
+    ACKNOWLEDGEMENT = "ack+jwt"
 
 
 def verify_typed(token: str, key: PyJWK, typ: Typ) -> dict[str, Any]:
@@ -326,8 +327,9 @@ _REQUIRED: Mapping[Typ, list[str]] = {
     Typ.COUPON: ["iss", "jti", "nbf", "exp", "cmp", "off", "sto", "status"],
     Typ.KEY_BINDING: ["iat", "aud", "nonce", "sd_hash"],
     Typ.JOURNAL: ["dev", "seq", "prev", "ts"],
-    Typ.STATUS_LIST: ["sub", "iat", "exp", "status_list"],
+    Typ.STATUS_LIST: ["sub", "iat", "exp"],  # and a list, or what changed of one
     Typ.BUNDLE: ["ver", "iat", "exp"],
+    Typ.ACKNOWLEDGEMENT: ["dev", "seq", "hash", "iat"],
 }
 _LONGEST: Mapping[Typ, int] = {
     Typ.COUPON: LONGEST_JWT,
@@ -335,6 +337,7 @@ _LONGEST: Mapping[Typ, int] = {
     Typ.JOURNAL: 16_384,
     Typ.STATUS_LIST: 2**18,  # a shard of a million coupons is at most 167 kB
     Typ.BUNDLE: 2**22,
+    Typ.ACKNOWLEDGEMENT: 2**20,
 }
 
 

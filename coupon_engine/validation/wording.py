@@ -99,6 +99,22 @@ CUSTOMER: Mapping[Why, Both] = {
         "You have used this offer as much as one person may.",
         "您已达到此优惠的使用上限。",
     ),
+    Why.SUSPENDED: (
+        "You have activated this coupon for another store.",
+        "您已在其他门店激活此券。",
+    ),
+    Why.ONLINE_REQUIRED: (
+        "This coupon needs a connection. Please try again in a moment.",
+        "此券需要联网核销，请稍后再试。",
+    ),
+    Why.QUOTA_REACHED: (
+        "This counter needs a connection first. Your coupon stays good.",
+        "本收银台需先联网，您的券仍然有效。",
+    ),
+    Why.LEASE_EXPIRED: (
+        "This counter needs a connection first. Your coupon stays good.",
+        "本收银台需先联网，您的券仍然有效。",
+    ),
 }
 
 CASHIER: Mapping[Why, Both] = {
@@ -156,6 +172,10 @@ CASHIER: Mapping[Why, Both] = {
     Why.BUDGET_SPENT: ("The offer's budget is used up.", "预算已用完。"),
     Why.LIMIT_REACHED: ("The offer has been used up.", "已达限额。"),
     Why.CUSTOMER_LIMIT_REACHED: ("The customer's limit is reached.", "该顾客已达使用上限。"),
+    Why.SUSPENDED: ("Active in another store.", "已在其他门店激活。"),
+    Why.ONLINE_REQUIRED: ("Needs a connection.", "需要联网。"),
+    Why.QUOTA_REACHED: ("Connect this scanner.", "请将终端联网。"),
+    Why.LEASE_EXPIRED: ("Connect this scanner.", "请将终端联网。"),
 }
 
 DEVELOPER: Mapping[Why, Both] = {
@@ -249,6 +269,19 @@ DEVELOPER: Mapping[Why, Both] = {
         "the customer's own ceiling would be exceeded.",
         "将超出该顾客的限额。",
     ),
+    Why.SUSPENDED: (
+        "the coupon is activated for another store until then.",
+        "该券在此之前已激活于其他门店。",
+    ),
+    Why.ONLINE_REQUIRED: (
+        "the terminal may not decide this without the server.",
+        "终端不得离线判定该券。",
+    ),
+    Why.QUOTA_REACHED: (
+        "the lease's allowance for this campaign is used up.",
+        "该租约在此活动的离线额度已用完。",
+    ),
+    Why.LEASE_EXPIRED: ("the terminal's lease is over.", "终端的离线租约已到期。"),
 }
 
 # Told instead where the reason knows the fact: the name in braces is a key of `Reason.needs`.

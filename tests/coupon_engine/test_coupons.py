@@ -99,8 +99,10 @@ def seen(session: Session, at: Shop, coupon: CouponView, now: datetime = NOON) -
     return coupons.coupon_view(session, at.operator_id, coupon.id, code_secret=make.SECRET, now=now)
 
 
-def token(session: Session, at: Shop, coupon: CouponView, ring: Any) -> TokenView:
-    return coupons.token(session, at.operator_id, coupon.id, ring, code_secret=make.SECRET)
+def token(
+    session: Session, at: Shop, coupon: CouponView, ring: Any, now: datetime = NOON
+) -> TokenView:
+    return coupons.token(session, at.operator_id, coupon.id, ring, code_secret=make.SECRET, now=now)
 
 
 # The state follows from the record and the hour.

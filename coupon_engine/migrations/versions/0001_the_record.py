@@ -174,11 +174,14 @@ def upgrade() -> None:
         sa.Column("max_per_customer", sa.BigInteger(), nullable=False),
         sa.Column("level", sa.Text(), nullable=False),
         sa.Column("offline", sa.Text(), nullable=False),
+        sa.Column("offline_count", sa.BigInteger(), nullable=False),
+        sa.Column("offline_minor", sa.BigInteger(), nullable=False),
         sa.Column("freshness_seconds", sa.SmallInteger(), nullable=False),
         sa.Column("paper_allowed", sa.Boolean(), nullable=False),
         sa.Column(
             "limits", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
         ),
+        sa.Column("further_places", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("shuffle_key", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
@@ -191,6 +194,12 @@ def upgrade() -> None:
             "max_per_minute BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_max_per_minute")
         ),
         sa.CheckConstraint("number BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_number")),
+        sa.CheckConstraint(
+            "offline_count BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_offline_count")
+        ),
+        sa.CheckConstraint(
+            "offline_minor BETWEEN 1 AND 1000000000000", name=op.f("ck_campaign_offline_minor")
+        ),
         sa.CheckConstraint(
             "planned_minor_per_minute BETWEEN 1 AND 1000000000000",
             name=op.f("ck_campaign_planned_minor_per_minute"),
@@ -265,6 +274,28 @@ def upgrade() -> None:
             ["operator_id"], ["operator.id"], name=op.f("fk_merchant_operator_id_operator")
         ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_merchant")),
+    )
+    op.create_table(
+        "server_key",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("kid", sa.Text(), nullable=False),
+        sa.Column(
+            "public_jwk", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("private_pem", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_server_key_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "kid", name=op.f("pk_server_key")),
+    )
+    op.create_index(
+        "uq_server_key_in_use",
+        "server_key",
+        ["operator_id"],
+        unique=True,
+        postgresql_where=sa.text("retired_at IS NULL"),
     )
     op.create_table(
         "sign_in",
@@ -403,12 +434,14 @@ def upgrade() -> None:
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
         sa.Column("family_id", sa.Uuid(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("quota_class", sa.SmallInteger(), nullable=False),
         sa.Column("replaces", sa.Uuid(), nullable=True),
         sa.Column(
             "terms", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
         ),
         sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("quota_class BETWEEN 0 AND 15", name=op.f("ck_offer_quota_class")),
         sa.ForeignKeyConstraint(
             ["operator_id", "campaign_id"],
             ["campaign.operator_id", "campaign.id"],
@@ -421,6 +454,13 @@ def upgrade() -> None:
             "version",
             name=op.f("uq_offer_operator_id_family_id_version"),
         ),
+    )
+    op.create_index(
+        "uq_offer_quota_class",
+        "offer",
+        ["operator_id", "campaign_id", "quota_class"],
+        unique=True,
+        postgresql_where=sa.text("quota_class < 15"),
     )
     op.create_table(
         "passkey",
@@ -451,6 +491,21 @@ def upgrade() -> None:
             name=op.f("fk_recovery_code_operator_id_account_id_account"),
         ),
         sa.PrimaryKeyConstraint("operator_id", "account_id", "hash", name=op.f("pk_recovery_code")),
+    )
+    op.create_table(
+        "status_list",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("shard", sa.BigInteger(), nullable=False),
+        sa.Column("ver", sa.BigInteger(), nullable=False),
+        sa.Column("bits", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("ver BETWEEN 0 AND 9007199254740992", name=op.f("ck_status_list_ver")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "campaign_id"],
+            ["campaign.operator_id", "campaign.id"],
+            name=op.f("fk_status_list_operator_id_campaign_id_campaign"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "campaign_id", "shard", name=op.f("pk_status_list")),
     )
     op.create_table(
         "store",
@@ -635,6 +690,10 @@ def upgrade() -> None:
         sa.Column("paired_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("journal_seq", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("journal_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("bundle_ver", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("frozen_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("octet_length(public_key) = 33", name=op.f("ck_terminal_public_key")),
         sa.ForeignKeyConstraint(
             ["operator_id", "store_id"],
@@ -675,6 +734,10 @@ def upgrade() -> None:
         sa.Column("held_by", sa.Uuid(), nullable=True),
         sa.Column("held_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("activated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("activated_store_id", sa.Uuid(), nullable=True),
+        sa.Column("activated_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("activated_position", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "balance_minor BETWEEN 1 AND 1000000000000", name=op.f("ck_coupon_balance_minor")
         ),
@@ -683,6 +746,10 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "last_use_no BETWEEN 0 AND 1000000000", name=op.f("ck_coupon_last_use_no")
+        ),
+        sa.CheckConstraint(
+            "num_nonnulls(activated_store_id, activated_until, activated_position) IN (0, 3)",
+            name=op.f("ck_coupon_activated"),
         ),
         sa.CheckConstraint("octet_length(holder_key) = 33", name=op.f("ck_coupon_holder_key")),
         sa.CheckConstraint("position BETWEEN 0 AND 1100000000", name=op.f("ck_coupon_position")),
@@ -710,9 +777,23 @@ def upgrade() -> None:
             name=op.f("uq_coupon_operator_id_campaign_id_position"),
         ),
     )
+    op.create_index(
+        "ix_coupon_activated",
+        "coupon",
+        ["operator_id", "campaign_id", "activated_at"],
+        unique=False,
+        postgresql_where=sa.text("activated_at IS NOT NULL"),
+    )
     op.create_index("ix_coupon_batch", "coupon", ["operator_id", "batch_id", "id"], unique=False)
     op.create_index(
         "ix_coupon_customer", "coupon", ["operator_id", "customer_id", "issued_at"], unique=False
+    )
+    op.create_index(
+        "ix_coupon_revoked",
+        "coupon",
+        ["operator_id", "campaign_id", "revoked_at"],
+        unique=False,
+        postgresql_where=sa.text("revoked_at IS NOT NULL"),
     )
     op.create_index(
         "uq_coupon_code_hash",
@@ -720,6 +801,141 @@ def upgrade() -> None:
         ["operator_id", "code_hash"],
         unique=True,
         postgresql_where=sa.text("code_hash IS NOT NULL"),
+    )
+    op.create_table(
+        "journal_entry",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("jwt", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lease_id", sa.Uuid(), nullable=True),
+        sa.Column("campaign_id", sa.Uuid(), nullable=True),
+        sa.Column("coupon_id", sa.Uuid(), nullable=True),
+        sa.Column("discount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("winner_id", sa.Uuid(), nullable=True),
+        sa.Column("liable", sa.Text(), nullable=True),
+        sa.Column("redemption_id", sa.Uuid(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("octet_length(hash) = 32", name=op.f("ck_journal_entry_hash")),
+        sa.CheckConstraint("seq BETWEEN 1 AND 1099511627776", name=op.f("ck_journal_entry_seq")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "terminal_id"],
+            ["terminal.operator_id", "terminal.id"],
+            name=op.f("fk_journal_entry_operator_id_terminal_id_terminal"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "terminal_id", "seq", name=op.f("pk_journal_entry")),
+    )
+    op.create_index(
+        "ix_journal_entry_coupon",
+        "journal_entry",
+        ["operator_id", "coupon_id"],
+        unique=False,
+        postgresql_where=sa.text("coupon_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_journal_entry_provisional",
+        "journal_entry",
+        ["operator_id", "at"],
+        unique=False,
+        postgresql_where=sa.text("answer = 'provisional'"),
+    )
+    op.create_index(
+        "ix_journal_entry_received",
+        "journal_entry",
+        ["operator_id", "campaign_id", "received_at"],
+        unique=False,
+        postgresql_where=sa.text("coupon_id IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_journal_entry_redemption",
+        "journal_entry",
+        ["operator_id", "redemption_id"],
+        unique=True,
+        postgresql_where=sa.text("redemption_id IS NOT NULL"),
+    )
+    op.create_table(
+        "journal_fork",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("jwt", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "terminal_id"],
+            ["terminal.operator_id", "terminal.id"],
+            name=op.f("fk_journal_fork_operator_id_terminal_id_terminal"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "operator_id", "terminal_id", "seq", "hash", name=op.f("pk_journal_fork")
+        ),
+    )
+    op.create_table(
+        "journal_gap",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=False),
+        sa.Column("first_seq", sa.BigInteger(), nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.Column("noticed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "terminal_id"],
+            ["terminal.operator_id", "terminal.id"],
+            name=op.f("fk_journal_gap_operator_id_terminal_id_terminal"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "operator_id", "terminal_id", "first_seq", name=op.f("pk_journal_gap")
+        ),
+    )
+    op.create_table(
+        "lease",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("terminal_id", sa.Uuid(), nullable=False),
+        sa.Column("store_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("is_authority", sa.Boolean(), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("replaced_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "ends_at <= starts_at + interval '24:00:00'", name=op.f("ck_lease_longest")
+        ),
+        sa.CheckConstraint("number BETWEEN 1 AND 1000000000", name=op.f("ck_lease_number")),
+        sa.CheckConstraint("starts_at < ends_at", name=op.f("ck_lease_window")),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "store_id"],
+            ["store.operator_id", "store.id"],
+            name=op.f("fk_lease_operator_id_store_id_store"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "terminal_id"],
+            ["terminal.operator_id", "terminal.id"],
+            name=op.f("fk_lease_operator_id_terminal_id_terminal"),
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_lease")),
+        sa.UniqueConstraint(
+            "operator_id",
+            "terminal_id",
+            "number",
+            name=op.f("uq_lease_operator_id_terminal_id_number"),
+        ),
+    )
+    op.create_index(
+        "ix_lease_open",
+        "lease",
+        ["operator_id", "terminal_id", "number"],
+        unique=False,
+        postgresql_where=sa.text("closed_at IS NULL"),
     )
     op.create_table(
         "shift",
@@ -751,6 +967,38 @@ def upgrade() -> None:
         ["operator_id", "terminal_id"],
         unique=True,
         postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
+        "allowance",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("lease_id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("max_count", sa.BigInteger(), nullable=False),
+        sa.Column("max_minor", sa.BigInteger(), nullable=False),
+        sa.Column("used_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("used_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("returned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "used_count BETWEEN 0 AND max_count AND max_count <= 1000000000",
+            name=op.f("ck_allowance_count"),
+        ),
+        sa.CheckConstraint(
+            "used_minor BETWEEN 0 AND max_minor AND max_minor <= 1000000000000",
+            name=op.f("ck_allowance_money"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "campaign_id"],
+            ["campaign.operator_id", "campaign.id"],
+            name=op.f("fk_allowance_operator_id_campaign_id_campaign"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "lease_id"],
+            ["lease.operator_id", "lease.id"],
+            name=op.f("fk_allowance_operator_id_lease_id_lease"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "operator_id", "lease_id", "campaign_id", name=op.f("pk_allowance")
+        ),
     )
     op.create_table(
         "hold",
@@ -838,6 +1086,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("customer_id IS NOT NULL"),
     )
     op.create_index(
+        "ix_redemption_reversed",
+        "redemption",
+        ["operator_id", "campaign_id", "reversed_at"],
+        unique=False,
+        postgresql_where=sa.text("reversed_at IS NOT NULL"),
+    )
+    op.create_index(
         "ix_redemption_store",
         "redemption",
         ["operator_id", "store_id", "redeemed_at"],
@@ -890,6 +1145,11 @@ def downgrade() -> None:
     op.drop_table("hold_claim")
     op.drop_index("ix_redemption_store", table_name="redemption")
     op.drop_index(
+        "ix_redemption_reversed",
+        table_name="redemption",
+        postgresql_where=sa.text("reversed_at IS NOT NULL"),
+    )
+    op.drop_index(
         "ix_redemption_customer",
         table_name="redemption",
         postgresql_where=sa.text("customer_id IS NOT NULL"),
@@ -897,15 +1157,51 @@ def downgrade() -> None:
     op.drop_index("ix_redemption_campaign", table_name="redemption")
     op.drop_table("redemption")
     op.drop_table("hold")
+    op.drop_table("allowance")
     op.drop_index("uq_shift_open", table_name="shift", postgresql_where=sa.text("ended_at IS NULL"))
     op.drop_table("shift")
+    op.drop_index(
+        "ix_lease_open", table_name="lease", postgresql_where=sa.text("closed_at IS NULL")
+    )
+    op.drop_table("lease")
+    op.drop_table("journal_gap")
+    op.drop_table("journal_fork")
+    op.drop_index(
+        "uq_journal_entry_redemption",
+        table_name="journal_entry",
+        postgresql_where=sa.text("redemption_id IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_journal_entry_received",
+        table_name="journal_entry",
+        postgresql_where=sa.text("coupon_id IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_journal_entry_provisional",
+        table_name="journal_entry",
+        postgresql_where=sa.text("answer = 'provisional'"),
+    )
+    op.drop_index(
+        "ix_journal_entry_coupon",
+        table_name="journal_entry",
+        postgresql_where=sa.text("coupon_id IS NOT NULL"),
+    )
+    op.drop_table("journal_entry")
     op.drop_index(
         "uq_coupon_code_hash",
         table_name="coupon",
         postgresql_where=sa.text("code_hash IS NOT NULL"),
     )
+    op.drop_index(
+        "ix_coupon_revoked", table_name="coupon", postgresql_where=sa.text("revoked_at IS NOT NULL")
+    )
     op.drop_index("ix_coupon_customer", table_name="coupon")
     op.drop_index("ix_coupon_batch", table_name="coupon")
+    op.drop_index(
+        "ix_coupon_activated",
+        table_name="coupon",
+        postgresql_where=sa.text("activated_at IS NOT NULL"),
+    )
     op.drop_table("coupon")
     op.drop_index(
         "uq_terminal_paired",
@@ -929,8 +1225,12 @@ def downgrade() -> None:
     op.drop_index("ix_wallet_customer", table_name="wallet")
     op.drop_table("wallet")
     op.drop_table("store")
+    op.drop_table("status_list")
     op.drop_table("recovery_code")
     op.drop_table("passkey")
+    op.drop_index(
+        "uq_offer_quota_class", table_name="offer", postgresql_where=sa.text("quota_class < 15")
+    )
     op.drop_table("offer")
     op.drop_index("ix_limit_row_campaign", table_name="limit_row")
     op.drop_table("limit_row")
@@ -949,6 +1249,12 @@ def downgrade() -> None:
     op.drop_table("signing_key")
     op.drop_index("ix_sign_in_account", table_name="sign_in")
     op.drop_table("sign_in")
+    op.drop_index(
+        "uq_server_key_in_use",
+        table_name="server_key",
+        postgresql_where=sa.text("retired_at IS NULL"),
+    )
+    op.drop_table("server_key")
     op.drop_table("merchant")
     op.drop_table("invitation")
     op.drop_table("customer")

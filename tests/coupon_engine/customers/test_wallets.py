@@ -153,12 +153,16 @@ def test_a_strangers_coupon_is_as_unknown_as_none(session: Session) -> None:
     ring = make.signing_key(session, at)
     mine, theirs = phone.wallet(session, at), phone.wallet(session, at)
     coupon = claim(session, at, theirs, batch(session, at))
-    known = wallets.token(session, at.operator_id, theirs.id, coupon.id, ring, code_secret=SECRET)
+    known = wallets.token(
+        session, at.operator_id, theirs.id, coupon.id, ring, code_secret=SECRET, now=NOON
+    )
 
     with pytest.raises(Unknown) as refused:
-        wallets.token(session, at.operator_id, mine.id, coupon.id, ring, code_secret=SECRET)
+        wallets.token(
+            session, at.operator_id, mine.id, coupon.id, ring, code_secret=SECRET, now=NOON
+        )
     with pytest.raises(Unknown) as never:
-        wallets.token(session, at.operator_id, mine.id, mine.id, ring, code_secret=SECRET)
+        wallets.token(session, at.operator_id, mine.id, mine.id, ring, code_secret=SECRET, now=NOON)
     with pytest.raises(Unknown):
         rebind(session, at, mine, coupon)
 
