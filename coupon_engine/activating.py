@@ -7,17 +7,15 @@ the old code; the new code has a place, an end and a store of its own.
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlmodel import Session
 
 from coupon_engine import events
 from coupon_engine.answers import answered
 from coupon_engine.coupons import is_activated, refuse_unusable
 from coupon_engine.errors import CouponNotUsable, CouponTaken, StillActivated
-from coupon_engine.positions import positions
+from coupon_engine.places import further_place
 from coupon_engine.rows import found, locked
 from coupon_engine.tables import Campaign, Coupon, Store
-from schemas.base import MOST_COUNT
 from schemas.campaigns import OfflinePolicy
 from schemas.coupons import ActivationView, NewActivation
 
@@ -71,16 +69,3 @@ def activate(
         store_id=store.id,
         activated_until=coupon.activated_until,
     )
-
-
-def further_place(session: Session, campaign: Campaign) -> int:
-    """Return a place in the status list that no coupon has or had: past those of all coupons."""
-    named = {"operator_id": campaign.operator_id, "id": campaign.id}
-    given = session.connection().execute(_NEXT, named).scalar_one()
-    return positions(campaign.shuffle_key)(MOST_COUNT + given)
-
-
-_NEXT = text("""
-    UPDATE campaign SET further_places = further_places + 1
-    WHERE operator_id = :operator_id AND id = :id RETURNING further_places - 1
-""")

@@ -60,6 +60,7 @@ MAY: Mapping[str, str] = {
     "store": _CHANGE,
     "terminal": _CHANGE,
     "tries": _FREELY,
+    "void_place": _ADD,
     "wallet": _CHANGE,
 }
 
@@ -74,8 +75,9 @@ PRESENTED: Mapping[str, str] = {
     "wallet": "id::text",
 }
 
-# What the platform itself looks through: messages and passcodes to send, public keys to publish.
-EVERYWHERE = ("ceremony", "outbox", "passcode", "signing_key", "tries")
+# What the platform itself looks through: messages and passcodes to send, public keys to publish,
+# leases that are long over.
+EVERYWHERE = ("ceremony", "lease", "outbox", "passcode", "server_key", "signing_key", "tries")
 
 # A sub-select is asked once for a statement, a bare setting once for a row.
 _OWN = "(SELECT nullif(current_setting('app.operator_id', true), '')::uuid)"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
-from coupon_engine import events
+from coupon_engine import events, places
 from coupon_engine.answers import More, Request, Verb, answered
 from coupon_engine.errors import (
     CouponNotUsable,
@@ -100,10 +100,7 @@ def transfer(
     code_secret: bytes,
     now: datetime,
 ) -> CouponView:
-    """Hand a coupon on to another customer.
-
-    Codes of a phone-bound coupon that the first one kept no longer work. A static code carries
-    no name: whoever kept a picture of it can still show it.
+    """Hand a coupon on to another customer. Codes that the first one kept no longer work.
 
     Raises:
         Unknown: No such coupon or customer.
@@ -121,7 +118,7 @@ def transfer(
         raise HolderKeyRequired(level=Level.HOLDER_SIGNED)
     coupon.customer_id = request.to_customer_id
     coupon.holder_key = tokens.compressed(request.holder_key) if request.holder_key else None
-    session.add(coupon)
+    places.move(session, coupon, _campaign_of(session, coupon), now=now)
     parties = {"from": request.from_customer_id, "to": request.to_customer_id}
     _tell(session, "coupon_transferred", coupon, now, parties)
     return view(session, coupon, code_secret=code_secret, now=now)
@@ -155,7 +152,7 @@ def rebind(
             raise TooManyHolderKeys(most=MOST_HOLDER_CHANGES)
         coupon.holder_changes += 1
     coupon.holder_key = key
-    session.add(coupon)
+    places.move(session, coupon, _campaign_of(session, coupon), now=now)
     _tell(session, "holder_key_changed", coupon, now, {"changes": coupon.holder_changes})
     return view(session, coupon, code_secret=code_secret, now=now)
 
@@ -332,6 +329,10 @@ def refuse_unusable(coupon: Coupon, now: datetime) -> None:
     is_held = coupon.held_until is not None and now < coupon.held_until
     if coupon.revoked_at or is_used_up(coupon) or is_held or now >= coupon.valid_until:
         raise CouponNotUsable
+
+
+def _campaign_of(session: Session, coupon: Coupon) -> Campaign:
+    return found(session, Campaign, coupon.operator_id, coupon.campaign_id)
 
 
 def _signing(keys: KeyRing) -> IssuerKey:

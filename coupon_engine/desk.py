@@ -98,6 +98,8 @@ class Desk:
         if coupon.row.holder_key != shown.holder_key:
             # Bound to another phone since, or bound at all: the older code has had its day.
             return Why.LIVE_CODE_REQUIRED if shown.holder_key is None else Why.SUPERSEDED
+        if shown.position not in (None, coupon.row.position, coupon.row.activated_position):
+            return Why.SUPERSEDED  # handed on since
         return coupon
 
     def case(self, coupon: OnDesk, ask: AtCounter, *, hold_id: UUID | None, now: datetime) -> Case:
@@ -452,7 +454,8 @@ _COUPONS = """
         SELECT * FROM coupon WHERE operator_id = %(operator_id)s AND {which}
         ORDER BY id {lock}
     )
-    SELECT coupon.id, coupon.campaign_id, coupon.batch_id, coupon.offer_id, coupon.customer_id,
+    SELECT coupon.id, coupon.position, coupon.activated_position, coupon.campaign_id,
+           coupon.batch_id, coupon.offer_id, coupon.customer_id,
            coupon.store_id, coupon.issued_at, coupon.valid_from, coupon.valid_until, coupon.uses,
            coupon.uses_count, coupon.last_use_no, coupon.balance_minor, coupon.spent_minor,
            coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,

@@ -17,7 +17,7 @@ from coupon_engine import events
 from coupon_engine.answers import answered
 from coupon_engine.errors import KeyTooYoung, MoveNotAllowed, NoFreeLetter, Unknown
 from coupon_engine.operators import in_turn
-from coupon_engine.tables import Operator, SigningKey
+from coupon_engine.tables import Operator, ServerKey, SigningKey
 from coupon_engine.validation.issuer_keys import (
     KeyRing,
     issuer_key,
@@ -141,13 +141,21 @@ def ring(session: Session, operator_id: UUID, *, issuer_url: str, passphrase: by
 
 
 def jwks(session: Session) -> dict[str, list[dict[str, Any]]]:
-    """Return every operator's public keys that still verify, as RFC 7517 wants them."""
-    keys = session.exec(
+    """Return every operator's public keys that still verify, as RFC 7517 wants them.
+
+    Those of servers, which sign lists and never a coupon, come last.
+    """
+    signing = session.exec(
         select(SigningKey)
         .where(col(SigningKey.decided) != S.RETIRED)
         .order_by(col(SigningKey.operator_id), col(SigningKey.letter))
     )
-    return {"keys": [key.public_jwk for key in keys]}
+    of_servers = session.exec(
+        select(ServerKey)
+        .where(col(ServerKey.retired_at).is_(None))
+        .order_by(col(ServerKey.operator_id))
+    )
+    return {"keys": [key.public_jwk for key in (*signing, *of_servers)]}
 
 
 def _take_into_use(

@@ -325,6 +325,23 @@ def give_back(
     )
 
 
+def set_aside(session: Session, operator_id: UUID, amounts: Mapping[str, tuple[int, int]]) -> None:
+    """Count so many redemptions, and so much money, of each row as used; less than nought comes
+    back. Whoever calls holds the rows.
+
+    Nothing is redeemed by it, so neither the minute nor the breaker hears of it.
+    """
+    session.connection().execute(
+        _SET_ASIDE,
+        {
+            "operator_id": operator_id,
+            "keys": list(amounts),
+            "counts": [count for count, _ in amounts.values()],
+            "minors": [minor for _, minor in amounts.values()],
+        },
+    )
+
+
 def claim(
     session: Session,
     operator_id: UUID,
@@ -470,6 +487,13 @@ _CLAIMS = text("""
 _GIVE_BACK = text("""
     UPDATE limit_row SET used_count = used_count - :count, spent_minor = spent_minor - :minor
     WHERE operator_id = :operator_id AND key = ANY(:keys)
+""")
+_SET_ASIDE = text("""
+    UPDATE limit_row
+    SET used_count = used_count + moved.count, spent_minor = spent_minor + moved.minor
+    FROM unnest(CAST(:keys AS text[]), CAST(:counts AS bigint[]), CAST(:minors AS bigint[]))
+        AS moved (key, count, minor)
+    WHERE operator_id = :operator_id AND limit_row.key = moved.key AND limit_row.key = ANY(:keys)
 """)
 _PROMISE = text("""
     UPDATE limit_row SET

@@ -1,22 +1,26 @@
 """Taking away what has been over for a day: counts of tries, sign-ins that came to nothing, codes.
 
 Nothing depends on it: what is over is over by the clock. It keeps tables small, and addresses to
-which codes went from lying about.
+which codes went from lying about. Leases of terminals that were never heard of again are closed,
+so that the money which was set aside for them is back in its budget.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Engine, text
 
-from coupon_engine.acting import EVERYWHERE
-from coupon_engine.database import transaction
+from coupon_engine.acting import EVERYWHERE, by_system
+from coupon_engine.database import repeating, transaction
+from coupon_engine.offline import leases
 
 KEPT = timedelta(days=1)
 MOST_AT_ONCE = 1_000
+MOST_LEASES_AT_ONCE = 100
 
 
 def sweep(engine: Engine, *, now: datetime) -> int:
-    """Delete some of what is over; return how much it was, nought when all is swept."""
+    """Put away some of what is over; return how much it was, nought when all is swept."""
     swept = 0
     for statement in _SWEEP:
         with transaction(engine, EVERYWHERE) as session:
@@ -24,7 +28,21 @@ def sweep(engine: Engine, *, now: datetime) -> int:
                 statement, {"before": now - KEPT, "most": MOST_AT_ONCE}
             )
             swept += done.rowcount
-    return swept
+    return swept + _close_leases(engine, now=now)
+
+
+def _close_leases(engine: Engine, *, now: datetime) -> int:
+    """Close leases under which nothing can come in any more, each in a transaction of its own."""
+    late = {"before": now - leases.LATEST_UPLOAD, "most": MOST_LEASES_AT_ONCE}
+    with transaction(engine, EVERYWHERE) as session:
+        rows = session.connection().execute(_LATE_LEASES, late).all()
+    for row in rows:
+        repeating(
+            engine,
+            partial(leases.close, operator_id=row.operator_id, lease_id=row.id, now=now),
+            by_system(row.operator_id),
+        )
+    return len(rows)
 
 
 # Whatever somebody is just using is passed over.
@@ -40,3 +58,7 @@ _SWEEP = tuple(
         ("passcode", "expires_at"),
     )
 )
+_LATE_LEASES = text("""
+    SELECT operator_id, id FROM lease
+    WHERE closed_at IS NULL AND ends_at <= :before ORDER BY ends_at LIMIT :most
+""")

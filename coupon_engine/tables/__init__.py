@@ -14,6 +14,7 @@ from coupon_engine.tables.offline import (
     Lease,
     ServerKey,
     StatusList,
+    VoidPlace,
 )
 from coupon_engine.tables.places import Cashier, Merchant, Pairing, Shift, Store, Terminal
 from coupon_engine.tables.promises import Batch, Campaign, Offer, SigningKey
@@ -72,5 +73,6 @@ __all__ = [
     "Store",
     "Terminal",
     "Tries",
+    "VoidPlace",
     "Wallet",
 ]

@@ -182,6 +182,21 @@ class JournalFork(Row, table=True):
     received_at: datetime = moment()
 
 
+class VoidPlace(Row, table=True):
+    """A place of a status list whose codes are no longer good: the coupon has moved to another."""
+
+    __tablename__: ClassVar[Any] = "void_place"
+    __table_args__ = (
+        points_to("coupon"),
+        Index("ix_void_place_at", "operator_id", "campaign_id", "void_at"),
+    )
+
+    campaign_id: UUID = Field(primary_key=True)
+    position: int = whole(primary_key=True)
+    coupon_id: UUID
+    void_at: datetime = moment()
+
+
 class StatusList(Row, table=True):
     """A shard of a campaign's status list as it was at `ver`, so that the next is a small step."""
 

@@ -23,6 +23,7 @@ class Shown:
     code_hash: bytes | None = None
     refused: Why | None = None
     campaign_number: int | None = None
+    position: int | None = None
     holder_key: bytes | None = None
     evidence: str | None = None
 
@@ -42,6 +43,7 @@ def shown(
     return Shown(
         coupon_id=token.coupon_id,
         campaign_number=token.fields.cmp,
+        position=token.fields.idx,
         holder_key=token.fields.holder_key,
         evidence=token.presentation,
     )

@@ -12,6 +12,7 @@ from coupon_engine import coupons, holding
 from coupon_engine.errors import (
     CouponError,
     CouponNotUsable,
+    CouponRefused,
     CouponTaken,
     HolderKeyInvalid,
     HolderKeyRequired,
@@ -34,8 +35,9 @@ from schemas.coupons import (
     TokenView,
 )
 from schemas.offers import GiftBalance, Validity
+from schemas.refusals import Why
 from tests import make
-from tests.coupon_engine.record import count, kinds, redeemed, refused, taken_back
+from tests.coupon_engine.record import count, kinds, redeemed, refused, rows, taken_back
 from tests.make import NOON, Shop
 
 SOON = NOON + timedelta(minutes=1)
@@ -443,3 +445,48 @@ def test_another_operators_coupon_cannot_be_seen_handed_on_bound_or_withdrawn(
             attempt()
 
     assert kinds(session, coupon.id) == ["coupon_issued"]
+
+
+# The place in the status list.
+
+
+def test_a_code_that_was_kept_when_the_coupon_was_handed_on_is_void(session: Session) -> None:
+    at = make.shop(session)
+    giver, taker = make.customer(session, at), make.customer(session, at)
+    coupon, ring = make.coupon(session, at, customer_id=giver), make.signing_key(session, at)
+    kept = make.read(make.code(session, at, coupon, ring), ring)
+    given = NewTransfer(
+        id=make.an_id(), coupon_id=coupon.id, from_customer_id=giver, to_customer_id=taker
+    )
+    coupons.transfer(session, at.operator_id, given, code_secret=make.SECRET, now=NOON)
+
+    request = make.request(at, coupon).request
+    with pytest.raises(CouponRefused) as no:
+        redeem(session, at.operator_id, Presented(request, kept), now=SOON)
+
+    assert no.value.refusal.code is Why.SUPERSEDED
+    fresh = make.read(make.code(session, at, coupon, ring), ring)
+    again = request.model_copy(update={"id": make.an_id()})
+    assert redeem(session, at.operator_id, Presented(again, fresh), now=SOON)
+    places = rows(session, "SELECT position FROM void_place WHERE coupon_id = :id", id=coupon.id)
+    assert [row.position for row in places] == [kept.position]
+
+
+def test_another_phone_gives_a_coupon_another_place(session: Session) -> None:
+    at = make.shop(session)
+    holder = make.customer(session, at)
+    coupon = make.coupon(session, at, customer_id=holder, holder_key=phone())
+    asked = NewHolderKey(
+        id=make.an_id(), coupon_id=coupon.id, customer_id=holder, holder_key=phone()
+    )
+    before = place(session, coupon)
+    coupons.rebind(session, at.operator_id, asked, code_secret=make.SECRET, now=NOON)
+
+    assert place(session, coupon) != before
+    voided = rows(session, "SELECT position FROM void_place WHERE coupon_id = :id", id=coupon.id)
+    assert [row.position for row in voided] == [before]
+
+
+def place(session: Session, coupon: CouponView) -> int:
+    found = rows(session, "SELECT position FROM coupon WHERE id = :id", id=coupon.id)
+    return int(found[0].position)

@@ -1099,6 +1099,25 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "void_place",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("campaign_id", sa.Uuid(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("coupon_id", sa.Uuid(), nullable=False),
+        sa.Column("void_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["operator_id", "coupon_id"],
+            ["coupon.operator_id", "coupon.id"],
+            name=op.f("fk_void_place_operator_id_coupon_id_coupon"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "operator_id", "campaign_id", "position", name=op.f("pk_void_place")
+        ),
+    )
+    op.create_index(
+        "ix_void_place_at", "void_place", ["operator_id", "campaign_id", "void_at"], unique=False
+    )
+    op.create_table(
         "hold_claim",
         sa.Column("operator_id", sa.Uuid(), nullable=False),
         sa.Column("limit_key", sa.Text(), nullable=False),
@@ -1143,6 +1162,8 @@ def downgrade() -> None:
     op.drop_index("ix_reversal_redemption", table_name="reversal")
     op.drop_table("reversal")
     op.drop_table("hold_claim")
+    op.drop_index("ix_void_place_at", table_name="void_place")
+    op.drop_table("void_place")
     op.drop_index("ix_redemption_store", table_name="redemption")
     op.drop_index(
         "ix_redemption_reversed",
