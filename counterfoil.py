@@ -14,7 +14,7 @@ ROOMS = {
     "sign-in": CLIENT,
     "accept-invitation": CLIENT,
     "step-up": CLIENT,
-    "pair": CLIENT,
+    "pair": ("scanner.asking", "scanner"),
     "request": CLIENT,
 }
 SERVER = ("api.cli", "server")

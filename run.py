@@ -61,13 +61,18 @@ def command_line(house: Path, arguments: "list[str]") -> "list[str]":
     python = str(python_of(house))
     word, rest = arguments[0], arguments[1:]
     if word == "demo":
-        return [python, "-m", "bench.demo", *rest]
+        return [python, "-c", named("run.py demo", "bench.demo.__main__", "cli"), *rest]
     if word == "test":
         # `check` is the whole gate and takes no arguments; whoever names tests wants only those.
         return [python, "-m", "poethepoet", "-q", *(["test", *rest] if rest else ["check"])]
     if word == "serve":
-        return [python, "-c", "from counterfoil import main; main()", "serve", *rest]
+        return [python, "-c", named("run.py", "counterfoil", "main"), "serve", *rest]
     raise CannotRun(f"there is no command '{word}'. There are demo, test and serve.")
+
+
+def named(name: str, module: str, function: str) -> str:
+    """Return a program whose lines about its use show the words that the reader has typed."""
+    return f"import sys; sys.argv[0] = {name!r}; from {module} import {function}; {function}()"
 
 
 def python_of(house: Path) -> Path:
@@ -165,7 +170,7 @@ def explain(said: str) -> str:
     if any(sign in said for sign in NO_NETWORK):
         return "The packages could not be fetched: is there a network? Then start again."
     if "No space left" in said:
-        return "The disk is full: the environment needs about 1.5 GB."
+        return "The disk is full: the environment needs about 1.4 GB."
     return "The environment could not be made. Once this is mended, start again: nothing is lost."
 
 

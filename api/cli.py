@@ -2,12 +2,13 @@
 
 import getpass
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from errno import EACCES, EADDRINUSE
 from socket import AI_PASSIVE, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, getaddrinfo, socket
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 import typer
@@ -43,6 +44,8 @@ from coupon_engine.errors import CouponError, CouponRefused, Unknown
 from coupon_engine.people import accounts
 from coupon_engine.redemption import Presented
 from coupon_engine.settings import (
+    LAST_PORT,
+    MOST_WORKERS,
     SettingsRefused,
     key_passphrase,
     read_settings,
@@ -52,7 +55,7 @@ from coupon_engine.validation.showing import Shown, shown
 from schemas import people
 from schemas.access import Actor, ActorKind, Scope
 from schemas.api_keys import USUAL_DAYS, ApiKeyMade, ApiKeyShown, NewApiKey, NewSandbox
-from schemas.base import MOST_MINOR, Wire
+from schemas.base import MOST_MINOR, Slug, Wire
 from schemas.baskets import Basket
 from schemas.campaigns import Decidable, Move, NewMove, NewOperator, Stops
 from schemas.coupons import NewCoupon, NewRevocation
@@ -84,7 +87,7 @@ cli.add_typer(campaign_cli, name="campaign")
 out = Console()
 err = Console(stderr=True)
 
-Slug = Annotated[str, typer.Option("--operator", "-o", help="The operator's short name.")]
+AtOperator = Annotated[str, typer.Option("--operator", "-o", help="The operator's short name.")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; it stays in the record.")]
 Key = Annotated[str, typer.Argument(help="The key's letter, or its id.")]
 Code = Annotated[str, typer.Argument(help="The text of the QR code, or the short code.")]
@@ -94,6 +97,10 @@ Total = Annotated[
 Currency = Annotated[str, typer.Option(help="The currency of the total.")]
 Email = Annotated[str, typer.Option("--email", help="Where they are reached; their sign-in.")]
 Store = Annotated[UUID, typer.Option(help="The store where this happens.")]
+
+
+class Wrong(Exception):
+    """What was typed cannot be meant; the text says why."""
 
 
 def main() -> None:
@@ -109,27 +116,50 @@ def main() -> None:
         err.print(f"{refused.refusal.code}: {refused.refusal.developer.en}", style="dim")
         raise SystemExit(1) from None
     except CouponError as error:
-        err.print(f"[bold]{error.message}[/]")
-        err.print(f"{error.code}: {error.details}", style="dim", markup=False)
+        err.print(_message(error), style="bold", markup=False)
+        err.print(f"{error.code}{_told(error.details)}", style="dim", markup=False)
         raise SystemExit(1) from None
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
-            err.print(f"{'.'.join(map(str, each['loc']))}: {each['msg']}", markup=False)
+            where = ".".join(map(str, each["loc"]))
+            says = each["msg"].removeprefix("Value error, ")
+            err.print(f"{where}: {says}" if where else says, markup=False)
         raise SystemExit(2) from None
     except OperationalError as error:
         why = str(error.orig).strip().partition("\n")[0]
         err.print(f"The database did not do it: {why}", markup=False)
         raise SystemExit(2) from None
-    except (SettingsRefused, EmbeddedFailed, CannotOpen, OSError) as error:
+    except (Wrong, SettingsRefused, EmbeddedFailed, CannotOpen, OSError) as error:
         err.print(str(error), markup=False)
         raise SystemExit(2) from None
+
+
+def _message(error: CouponError) -> str:
+    if isinstance(error, Unknown):
+        kind = str(error.details["kind"]).replace("_", " ")
+        return f"There is no {kind} '{error.details['id']}'."
+    return error.message
+
+
+def _told(details: Mapping[str, object]) -> str:
+    """Return what is known about a case as words, and nothing where nothing is."""
+    told = (f"{name.replace('_', ' ')} {_worded(value)}" for name, value in details.items())
+    return f": {', '.join(told)}" if details else ""
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " or ".join(map(str, cast("Iterable[object]", value))) or "nothing"
+    return "nothing" if value is None else str(value)
 
 
 @cli.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen.")] = None,
-    port: Annotated[int | None, typer.Option(help="On which port.")] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=LAST_PORT, help="On which port.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MOST_WORKERS, help="How many processes.")
+    ] = None,
 ) -> None:
     """Serve the API. What is left out is taken from COUNTERFOIL_HOST, _PORT and _WORKERS."""
     settings = read_settings()
@@ -207,7 +237,9 @@ def _assert_free(host: str, port: int) -> None:
                     trial.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
                 trial.bind(address)
     except OSError as error:
-        raise CannotOpen(f"Cannot listen at {host}, port {port}: {error.strerror}.") from error
+        another = " --port takes another." if error.errno in (EADDRINUSE, EACCES) else ""
+        why = f"Cannot listen at {host}, port {port}: {error.strerror}.{another}"
+        raise CannotOpen(why) from error
 
 
 @cli.command()
@@ -222,10 +254,9 @@ def migrate() -> None:
 def create_operator(slug: str, name: str) -> None:
     """Make an operator, and print its API key: this once and never again."""
     now = wall_clock()
+    request = NewOperator(id=new_id(now), slug=_slug(slug), name=name)
     with opened(read_settings()) as engine, transaction(engine) as session:
-        made = operators.create_operator(
-            session, NewOperator(id=new_id(now), slug=slug, name=name), now=now
-        )
+        made = operators.create_operator(session, request, now=now)
         key = api_keys.create_api_key(session, made.id, "first", now=now)
     show(made)
     _show_once(key)
@@ -241,15 +272,16 @@ def first_owner(
 
     Makes the operator if there is none with this short name.
     """
-    now = wall_clock()
-    with opened(read_settings()) as engine, transaction(engine) as session:
+    now, settings = wall_clock(), read_settings()
+    slug, email = _slug(slug), _email(email)
+    with opened(settings) as engine, transaction(engine) as session:
         acting.introduce(session, by_hand())
         operator_id = _operator_or_new(session, slug, now=now)
         acting.enter(session, operator_id, by_hand())
         invitation = accounts.create_first_owner(
-            session, operator_id, email=_email(email), name=name, now=now
+            session, operator_id, email=email, name=name, now=now
         )
-    _show_invitation(slug, invitation)
+    _show_invitation(slug, invitation, settings.issuer_url)
 
 
 @admin_cli.command("platform")
@@ -257,18 +289,20 @@ def platform_admin(
     email: Email, name: Annotated[str, typer.Option("--name", help="What they are called.")]
 ) -> None:
     """Invite somebody who runs the platform: makes operators, sees nothing inside them."""
-    now = wall_clock()
-    with opened(read_settings()) as engine, transaction(engine) as session:
+    now, settings = wall_clock(), read_settings()
+    email = _email(email)
+    with opened(settings) as engine, transaction(engine) as session:
         acting.introduce(session, by_hand())
-        invitation = break_glass.create_platform(session, email=_email(email), name=name, now=now)
-    _show_invitation(break_glass.SLUG, invitation)
+        invitation = break_glass.create_platform(session, email=email, name=name, now=now)
+    _show_invitation(break_glass.SLUG, invitation, settings.issuer_url)
 
 
 @admin_cli.command("suspend")
 def suspend(slug: str, email: Email, reason: Reason) -> None:
     """Let somebody in no more: a platform admin (at `platform`), or anybody at an operator."""
+    email = _email(email)
     with seat(slug) as at:
-        accounts.suspend_by_hand(at.session, at.operator_id, _email(email), reason, now=at.now)
+        accounts.suspend_by_hand(at.session, at.operator_id, email, reason, now=at.now)
     out.print("They are out, everywhere they were signed in here.")
 
 
@@ -330,7 +364,7 @@ def open_sandbox(slug: str) -> None:
 
 
 @key_cli.command("publish")
-def publish(slug: Slug) -> None:
+def publish(slug: AtOperator) -> None:
     """Make a signing key and let the world know it."""
     with seat(slug) as at:
         request = NewKey(id=at.new_id())
@@ -343,7 +377,7 @@ def publish(slug: Slug) -> None:
 @key_cli.command("use")
 def use(
     key: Key,
-    slug: Slug,
+    slug: AtOperator,
     reason: Reason = "by hand",
     urgent: Annotated[bool, typer.Option(help="Before every terminal can know it.")] = False,
 ) -> None:
@@ -352,19 +386,19 @@ def use(
 
 
 @key_cli.command("stop")
-def stop(key: Key, slug: Slug, reason: Reason = "by hand") -> None:
+def stop(key: Key, slug: AtOperator, reason: Reason = "by hand") -> None:
     """Sign with it no longer. What it has signed stays good."""
     _decide_key(key, KeyMove.STOP, slug, reason)
 
 
 @key_cli.command("retire")
-def retire(key: Key, slug: Slug, reason: Reason = "by hand") -> None:
+def retire(key: Key, slug: AtOperator, reason: Reason = "by hand") -> None:
     """Refuse every coupon that it has signed, for good."""
     _decide_key(key, KeyMove.RETIRE, slug, reason)
 
 
 @key_cli.command("list")
-def list_keys(slug: Slug) -> None:
+def list_keys(slug: AtOperator) -> None:
     """Show all keys."""
     with seat(slug) as at:
         keys = signing_keys.key_views(at.session, at.operator_id)
@@ -380,7 +414,7 @@ def list_keys(slug: Slug) -> None:
 @coupon_cli.command("issue")
 def issue(
     batch_id: UUID,
-    slug: Slug,
+    slug: AtOperator,
     customer: Annotated[UUID | None, typer.Option(help="Whose it is.")] = None,
 ) -> None:
     """Issue one coupon of a batch."""
@@ -393,7 +427,7 @@ def issue(
 
 
 @coupon_cli.command("show")
-def show_coupon(coupon_id: UUID, slug: Slug) -> None:
+def show_coupon(coupon_id: UUID, slug: AtOperator) -> None:
     """Show a coupon as it stands."""
     with seat(slug) as at:
         coupon = coupons.coupon_view(
@@ -403,7 +437,7 @@ def show_coupon(coupon_id: UUID, slug: Slug) -> None:
 
 
 @coupon_cli.command("story")
-def story(coupon_id: UUID, slug: Slug) -> None:
+def story(coupon_id: UUID, slug: AtOperator) -> None:
     """Tell everything that happened to a coupon."""
     with seat(slug) as at:
         told = coupons.story(
@@ -414,7 +448,7 @@ def story(coupon_id: UUID, slug: Slug) -> None:
 
 
 @coupon_cli.command("revoke")
-def revoke(coupon_id: UUID, slug: Slug, reason: Reason) -> None:
+def revoke(coupon_id: UUID, slug: AtOperator, reason: Reason) -> None:
     """Withdraw a coupon for good."""
     with seat(slug) as at:
         request = NewRevocation(id=at.new_id(), coupon_id=coupon_id, reason=reason)
@@ -426,7 +460,7 @@ def revoke(coupon_id: UUID, slug: Slug, reason: Reason) -> None:
 
 @cli.command()
 def validate(
-    code: Code, slug: Slug, store: Store, total: Total = None, currency: Currency = "EUR"
+    code: Code, slug: AtOperator, store: Store, total: Total = None, currency: Currency = "EUR"
 ) -> None:
     """Would this coupon work? Changes nothing."""
     with seat(slug) as at:
@@ -440,7 +474,7 @@ def validate(
 
 @cli.command()
 def redeem(
-    code: Code, slug: Slug, store: Store, total: Total = None, currency: Currency = "EUR"
+    code: Code, slug: AtOperator, store: Store, total: Total = None, currency: Currency = "EUR"
 ) -> None:
     """Spend a coupon."""
     with seat(slug) as at:
@@ -453,7 +487,7 @@ def redeem(
 
 
 @cli.command()
-def reverse(redemption_id: UUID, slug: Slug, reason: Reason) -> None:
+def reverse(redemption_id: UUID, slug: AtOperator, reason: Reason) -> None:
     """Take a whole redemption back."""
     with seat(slug) as at:
         request = NewReversal(id=at.new_id(), redemption_id=redemption_id, reason=reason)
@@ -464,7 +498,7 @@ def reverse(redemption_id: UUID, slug: Slug, reason: Reason) -> None:
 @campaign_cli.command("pause")
 def pause(
     campaign_id: UUID,
-    slug: Slug,
+    slug: AtOperator,
     reason: Reason,
     redeeming_too: Annotated[bool, typer.Option(help="Stop redeeming as well.")] = False,
 ) -> None:
@@ -473,7 +507,7 @@ def pause(
 
 
 @campaign_cli.command("resume")
-def resume(campaign_id: UUID, slug: Slug, reason: Reason) -> None:
+def resume(campaign_id: UUID, slug: AtOperator, reason: Reason) -> None:
     """Go on after a pause."""
     _move(campaign_id, Move.RESUME, slug, reason)
 
@@ -481,7 +515,7 @@ def resume(campaign_id: UUID, slug: Slug, reason: Reason) -> None:
 @campaign_cli.command("end")
 def end(
     campaign_id: UUID,
-    slug: Slug,
+    slug: AtOperator,
     reason: Reason,
     redeeming_too: Annotated[bool, typer.Option(help="Its coupons end with it.")] = False,
 ) -> None:
@@ -490,7 +524,7 @@ def end(
 
 
 @cli.command()
-def report(slug: Slug) -> None:
+def report(slug: AtOperator) -> None:
     """Count what is in the record about each campaign."""
     with seat(slug) as at:
         seen = reports.report(at.session, at.operator_id, now=at.now)
@@ -552,7 +586,17 @@ def seat(slug: str) -> Generator[Seat]:
 
 
 def _email(text: str) -> str:
-    return TypeAdapter[str](people.Email).validate_python(text)
+    try:
+        return TypeAdapter[str](people.Email).validate_python(text)
+    except ValidationError:
+        raise Wrong("This is no e-mail address.") from None
+
+
+def _slug(text: str) -> str:
+    try:
+        return TypeAdapter[str](Slug).validate_python(text)
+    except ValidationError:
+        raise Wrong("A slug is a-z, 0-9 and -, at most 40.") from None
 
 
 def _operator_or_new(session: Session, slug: str, *, now: datetime) -> UUID:
@@ -563,13 +607,14 @@ def _operator_or_new(session: Session, slug: str, *, now: datetime) -> UUID:
         return operators.create_operator(session, request, now=now).id
 
 
-def _show_invitation(slug: str, invitation: InvitationOpened) -> None:
+def _show_invitation(slug: str, invitation: InvitationOpened, url: str) -> None:
     out.print(f"Invitation for {invitation.email} at [bold]{slug}[/]:")
     out.print(f"  [bold]{invitation.secret}[/]", soft_wrap=True)
     out.print(
         f"Good until {invitation.expires_at:%Y-%m-%d %H:%M} UTC, once. Whoever has it chooses the "
-        "password: counterfoil accept-invitation URL.",
+        f"password: counterfoil accept-invitation {url}",
         style="dim",
+        soft_wrap=True,
     )
 
 

@@ -19,6 +19,7 @@ from api import (
     approvals,
     audit,
     batches,
+    bundles,
     campaigns,
     cashiers,
     contacts,
@@ -26,7 +27,9 @@ from api import (
     edges,
     health,
     holds,
+    journals,
     keys,
+    leases,
     logs,
     manual,
     offers,
@@ -41,6 +44,7 @@ from api import (
     reversals,
     sandboxes,
     sign_ins,
+    status_lists,
     terminals,
     validations,
     wallets,
@@ -94,6 +98,10 @@ VERSION_1 = (
     batches,
     operators,
     terminals,
+    leases,
+    bundles,
+    status_lists,
+    journals,
     cashiers,
     wallets,
     contacts,
@@ -157,6 +165,7 @@ def app(
     for module in (wellknown, health, manual):
         made.include_router(module.router)
     made.include_router(oidc.flow)
+    made.include_router(status_lists.world)
     manual.install(made)
     problems.install(made)
     made.add_middleware(edges.Edge, is_https=settings.issuer_url.startswith("https:"))

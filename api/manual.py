@@ -1,8 +1,10 @@
 """What a developer reads: the documentation, the OpenAPI document, a page for each problem."""
 
 import json
+import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from html import escape
@@ -10,7 +12,7 @@ from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from api import problems
@@ -25,6 +27,7 @@ STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { overflow-wrap: anywhere; }
+h2 { margin-top: 2rem; }
 dt { font-weight: 600; margin-top: .75rem; }
 dd { margin: 0; }
 td { padding: .25rem 1rem .25rem 0; vertical-align: top; }
@@ -33,20 +36,40 @@ pre { padding: 1rem; border-radius: .5rem;
       white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
-INTRODUCTION = """
-Coupons that are spent once. Every write carries an `id` made by whoever asks (a UUIDv7): asking
-again with the same id is harmless and gets the first answer. Money is whole minor units with an
-ISO 4217 currency; instants carry an offset. Every no is a problem (RFC 9457) with a `code` that
-never changes; `/problems` lists them.
+# Swagger UI is dark where its page says so; the reader's screen decides that here.
+DARK = """
+const dark = matchMedia("(prefers-color-scheme: dark)")
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches)
+dark.addEventListener("change", follow)
+follow()
+"""
 
-Get an API key with `counterfoil operator create SLUG NAME`, then
+# Code stands in blocks alone: in a line, Swagger UI paints over the lines beside it.
+INTRODUCTION = """
+Every write carries an id made by whoever asks (a UUIDv7): asking again with the same id is
+harmless and gets the first answer. Money is whole minor units with an ISO 4217 currency; instants
+carry an offset. Every no is a problem (RFC 9457) with a code that never changes;
+[all problems]({home}/problems).
+
+Make an operator and its API key, or take the live.key of the demo. An approval takes a second key.
+
+    counterfoil operator create SLUG NAME
+    counterfoil operator new-key SLUG NAME
+
+Then
 
     curl {home}/v1/merchants -H "Authorization: Bearer $KEY" \\
       -H "Content-Type: application/json" -d '{first}'
 
-and so on: the examples below fit together, in this order: {order}. What the
-server makes up (a `kid`, a `code`, a coupon's id) is taken from its answer; each place says so.
+and so on: the examples below fit together, in this order: {order}. What the server makes up (a
+kid, a code, a coupon's id) is taken from its answer; each place says so.
 """
+
+LIGHT_OR_DARK = "<meta name=color-scheme content='light dark'>"
+WHAT_PROBLEMS_ARE = (
+    "<p>Every no of this server is a problem (RFC 9457). Decide by its <code>code</code>, which "
+    "never changes; each has a page, with an example. <a href='docs'>The API</a>"
+)
 
 TAGS: list[dict[str, Any]] = [
     {"name": "Campaigns", "description": "A goal with dates and ceilings. 活动"},
@@ -58,6 +81,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "Merchants", "description": "They accept coupons. 商家"},
     {"name": "Stores", "description": "One place of a merchant, with a time zone. 门店"},
     {"name": "Terminals", "description": "One scanning device. 终端"},
+    {"name": "Without a network", "description": "What terminals judge by alone. 离线"},
     {"name": "Cashiers", "description": "The people at a store's terminals. 收银员"},
     {"name": "Customers", "description": "They hold coupons, under your names for them. 顾客"},
     {"name": "Keys", "description": "What coupons are signed with."},
@@ -66,7 +90,55 @@ TAGS: list[dict[str, Any]] = [
     {"name": "Health", "description": "Is it alive, and can it serve?"},
 ]
 
+
+@dataclass(frozen=True)
+class Group:
+    """Problems that a reader meets for the same kind of reason, and what to do about them."""
+
+    title: str
+    advice: str
+    statuses: tuple[int, ...] = ()
+
+
+OF_COUPONS = Group(
+    "A coupon does not work here and now",
+    "Tell the customer and the cashier the sentences of `refusal`; its `reasons` say what would "
+    "make the coupon pass. Then try anew, with a new id.",
+)
+BY_STATUS = (
+    Group(
+        "Who asks",
+        "Ask as somebody who may: with another key, role or signature, or after a step-up. After "
+        "a wrong code, send the next one.",
+        (401, 403),
+    ),
+    Group(
+        "Not here", "Look at the address and at the ids: this operator has no such thing.", (404,)
+    ),
+    Group(
+        "Not now, or not in this state",
+        "Look at how it stands now, `details` says what is known, and decide anew, with a new id.",
+        (409,),
+    ),
+    Group(
+        "Never, as it was asked",
+        "Mend the request; `places`, `detail` or `details` say what. Then ask again.",
+        (400, 405, 413, 414, 415, 422, 431),
+    ),
+    Group("Too often", "Wait for as many seconds as `Retry-After` says.", (429,)),
+    Group(
+        "Not done, or not known to be done",
+        "Wait a moment, then ask again with the same id: if it was done, the answer says so.",
+        (408, 500, 503),
+    ),
+)
+
 router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def home(request: Request) -> RedirectResponse:
+    return RedirectResponse(f"{_root(request)}/docs")
 
 
 @router.get("/openapi.json")
@@ -89,22 +161,21 @@ async def docs(request: Request) -> HTMLResponse:
         swagger_favicon_url=f"{root}{STATIC}/favicon.png",
         swagger_ui_parameters={"docExpansion": "none", "persistAuthorization": False},
     )
+    head, _, rest = bytes(page.body).decode().partition("<head>")
+    before, _, after = rest.partition("<script>")
+    script, _, end = after.partition("</script>")
+    script = DARK + script
     # The one script that stands in the page's own text, by its fingerprint.
-    script = bytes(page.body).partition(b"<script>")[2].partition(b"</script>")[0]
-    page.headers["Content-Security-Policy"] = page_policy(
-        script=f"'self' {_fingerprint(script)}", has_trusted_types=False
+    policy = page_policy(script=f"'self' {_fingerprint(script.encode())}", has_trusted_types=False)
+    return HTMLResponse(
+        f"{head}<head>{LIGHT_OR_DARK}{before}<script>{script}</script>{end}",
+        headers={"Content-Security-Policy": policy},
     )
-    return page
 
 
 @router.get("/problems")
 async def all_problems(request: Request) -> HTMLResponse:
-    rows = "".join(
-        f"<tr><td><a href='problems/{code}'>{code.replace('_', '_<wbr>')}</a>"
-        f"<td>{each['value']['status']}<td>{escape(each['summary'])}"
-        for code, each in _examples().items()
-    )
-    return _page(request, "Problems", f"<table>{rows}</table>")
+    return _page(request, "Problems", WHAT_PROBLEMS_ARE + "".join(_groups()))
 
 
 @router.get("/problems/{code}")
@@ -120,14 +191,16 @@ async def one_problem(request: Request, code: str) -> HTMLResponse:
     return _page(
         request,
         code,
-        f"<p>{problem['status']}: {escape(problem['title'])}<dl>{told}</dl><pre>{example}</pre>",
+        f"<p>{problem['status']}: {escape(problem['title'])}"
+        f"<dl><dt>What to do<dd>{_marked(_group_of(code).advice)}{told}</dl>"
+        f"<pre>{example}</pre><p><a href='../problems'>All problems</a>",
     )
 
 
 def introduction(home: str = "http://127.0.0.1:8000") -> str:
     """Say how to begin at the server with this address."""
     first = json.dumps(REQUESTS["/v1/merchants"])
-    order = ", ".join(f"`{path.removeprefix('/v1/')}`" for path in REQUESTS)
+    order = ", ".join(path.removeprefix("/v1/") for path in REQUESTS)
     return INTRODUCTION.format(home=home, first=first, order=order)
 
 
@@ -156,6 +229,29 @@ def install(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi
+
+
+def _groups() -> Iterator[str]:
+    for group in (OF_COUPONS, *BY_STATUS):
+        rows = "".join(
+            f"<tr><td><a href='problems/{code}'>{code.replace('_', '_<wbr>')}</a>"
+            f"<td>{each['value']['status']}<td>{escape(each['summary'])}"
+            for code, each in _examples().items()
+            if _group_of(code) is group
+        )
+        yield f"<h2>{group.title}</h2><p>{_marked(group.advice)}<table>{rows}</table>"
+
+
+def _group_of(code: str) -> Group:
+    if code in [*Why]:
+        return OF_COUPONS
+    status = _examples()[code]["value"]["status"]
+    return next(group for group in BY_STATUS if status in group.statuses)
+
+
+def _marked(advice: str) -> str:
+    """Return a sentence of ours with its names as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(advice))
 
 
 @cache

@@ -31,6 +31,7 @@ STATUS_OF: Mapping[type[CouponError], int] = {
     errors.RequestReused: 409,
     errors.Unknown: 404,
     errors.NameTaken: 409,
+    errors.TerminalHasJournal: 409,
     errors.OfferFrozen: 409,
     errors.OfferSuperseded: 409,
     errors.TermsMismatch: 422,
@@ -54,6 +55,7 @@ STATUS_OF: Mapping[type[CouponError], int] = {
     errors.HoldOver: 409,
     errors.UndoWindowClosed: 409,
     errors.AlreadyReversed: 409,
+    errors.StillProvisional: 409,
     errors.LineUnknown: 422,
     errors.NoSigningKey: 409,
     errors.KeyTooYoung: 409,
@@ -225,7 +227,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
         return answer(at_the_door(415))
     if any(each["type"] == "json_invalid" for each in found):
         return answer(at_the_door(400))
-    places = tuple(Place(at=_path(each["loc"]), says=_says(each)) for each in found[:MOST_PLACES])
+    told = _worth_telling(found)[:MOST_PLACES]
+    places = tuple(Place(at=_path(each["loc"]), says=_says(each)) for each in told)
     detail = "; ".join(f"{place.at}: {place.says}" for place in places[:3])
     return answer(at_the_door(422, detail, places=places))
 
@@ -247,6 +250,12 @@ async def _exhausted(*_: object) -> Response:
 
 
 MOST_PLACES = 20
+
+
+def _worth_telling(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out that a list is too short where that only means that its members are wrong."""
+    around = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+    return [each for each in found if each["type"] != "too_short" or each["loc"] not in around]
 
 
 def _says_json(request: Request) -> bool:

@@ -12,6 +12,7 @@ from coupon_engine.errors import (
     NotAllowed,
     RequestReused,
     SecondPersonNeeded,
+    StillProvisional,
     UndoWindowClosed,
     Unknown,
 )
@@ -27,6 +28,7 @@ router = APIRouter(tags=["Redemptions"])
         RequestReused,
         Unknown,
         NotAllowed,
+        StillProvisional,
         UndoWindowClosed,
         AlreadyReversed,
         LineUnknown,

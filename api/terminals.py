@@ -7,7 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, status
 
 from api.asking.who import Asking, network_of
-from api.deps import Looking, Now, OpenNow, OpenTransaction, Transaction, VaultOf
+from api.deps import (
+    Looking,
+    Now,
+    OpenNow,
+    OpenTransaction,
+    Passphrase,
+    Transaction,
+    VaultOf,
+)
 from api.door import door_of
 from api.problems import can_fail_with
 from coupon_engine.errors import (
@@ -18,6 +26,7 @@ from coupon_engine.errors import (
     NotSignedIn,
     PairingTaken,
     RequestReused,
+    TerminalHasJournal,
     TooManyTries,
     Unknown,
 )
@@ -57,7 +66,7 @@ Changed = Annotated[list[UUID], Depends(forget_device, scope="function")]
 @router.post(
     "/pairings",
     status_code=status.HTTP_201_CREATED,
-    responses=can_fail_with(Unknown, MoveNotAllowed, RequestReused),
+    responses=can_fail_with(Unknown, MoveNotAllowed, RequestReused, TerminalHasJournal),
 )
 def begin_pairing(
     request: NewPairing,
@@ -96,16 +105,21 @@ def answer_pairing(
     session: OpenTransaction,
     network: Network,
     vault: VaultOf,
+    passphrase: Passphrase,
     now: OpenNow,
 ) -> PairingAnswerView:
     """Answer a picture with a key that the device has just made; ask again how things stand."""
-    return pairing.answer(session, request, address=network or "", vault=vault, now=now)
+    return pairing.answer(
+        session, request, address=network or "", vault=vault, passphrase=passphrase, now=now
+    )
 
 
 @router.post(
     "/pairing-confirmations",
     status_code=status.HTTP_201_CREATED,
-    responses=can_fail_with(Unknown, MoveNotAllowed, CodeWrong, TooManyTries, NameTaken),
+    responses=can_fail_with(
+        Unknown, MoveNotAllowed, CodeWrong, TooManyTries, NameTaken, TerminalHasJournal
+    ),
 )
 def confirm_pairing(
     request: NewPairingConfirmation,

@@ -12,7 +12,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Annotated, Any
@@ -24,7 +23,6 @@ import typer
 from bench import door, shop
 from bench.chance import told
 from bench.shop import Shop
-from coupon_engine.database import open_engine
 from schemas.ids import new_id
 
 EACH = 300
@@ -37,10 +35,8 @@ Ask = Callable[[UUID], tuple[str, Mapping[str, Any] | None]]
 def main(each: Annotated[int, typer.Option(help="Questions of each kind.")] = EACH) -> None:
     """Measure how long a no takes, for ids of others and for ids of nobody."""
     now = datetime.now(UTC)
-    with ExitStack() as closing:
-        server = closing.enter_context(shop.durable_server())
-        engine = open_engine(server.url)
-        closing.callback(engine.dispose)
+    with shop.durable_database() as database:
+        engine = database.engine
         at = shop.open_shop(engine, now=now)
         other = shop.open_shop(engine, slug="other", now=now)
         batch_id = shop.new_batch(engine, other, now=now)
@@ -51,14 +47,14 @@ def main(each: Annotated[int, typer.Option(help="Questions of each kind.")] = EA
             "batch": [batch_id] * each,
             "store": [other.store_id] * each,
         }
-        opened = closing.enter_context(door.opened(shop.settings(server), workers=1))
-        for what, (kind, ask) in _questions().items():
-            ids = {
-                "unknown": _unknown(theirs[kind], now),
-                "unknown again": _unknown(theirs[kind], now),
-                "foreign": theirs[kind],
-            }
-            print(told(what, _asked(opened.url, at, ids, ask)), end="\n\n")
+        with door.opened(database.settings, workers=1) as opened:
+            for what, (kind, ask) in _questions().items():
+                ids = {
+                    "unknown": _unknown(theirs[kind], now),
+                    "unknown again": _unknown(theirs[kind], now),
+                    "foreign": theirs[kind],
+                }
+                print(told(what, _asked(opened.url, at, ids, ask)), end="\n\n")
 
 
 def _unknown(known: list[UUID], now: datetime) -> list[UUID]:

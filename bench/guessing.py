@@ -10,7 +10,7 @@ would part its times from those of unknown codes as far (Mann and Whitney's test
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -22,9 +22,9 @@ from sqlalchemy import Engine, text
 from bench import shop
 from bench.chance import told
 from bench.shop import Shop
-from coupon_engine import acting, apart
+from coupon_engine import acting
 from coupon_engine.customers import wallets
-from coupon_engine.database import open_engine, transaction
+from coupon_engine.database import transaction
 from coupon_engine.errors import Unknown
 from coupon_engine.sealing import Vault
 from coupon_engine.tables import Wallet
@@ -51,12 +51,8 @@ _GONE: Mapping[str, str] = {
 def main(each: Annotated[int, typer.Option(help="Guesses of each kind.")] = EACH) -> None:
     """Measure how long a no takes, for each reason."""
     now = datetime.now(UTC)
-    with ExitStack() as closing:
-        server = closing.enter_context(shop.durable_server())
-        engine = open_engine(server.url)
-        closing.callback(engine.dispose)
-        limited = open_engine(server.url, role=apart.ROLE)  # with the rights that a server has
-        closing.callback(limited.dispose)
+    with shop.durable_database() as database:
+        engine = database.engine
         at = shop.open_shop(engine, now=now)
         other = shop.open_shop(engine, slug="other", now=now)
         codes = {
@@ -65,7 +61,8 @@ def main(each: Annotated[int, typer.Option(help="Guesses of each kind.")] = EACH
             "foreign": _codes(engine, other, each, "", now=now),
             **{name: _codes(engine, at, each, change, now=now) for name, change in _GONE.items()},
         }
-        took = _measured(limited, at, codes, _wallets(engine, at, each * len(codes), now), now)
+        wallet_ids = _wallets(engine, at, each * len(codes), now)
+        took = _measured(database.limited, at, codes, wallet_ids, now)
     print(told("code", took))
 
 

@@ -25,9 +25,9 @@ from bench.door import Door
 from bench.machine import Case, Figure, Round
 from bench.peers import Peer
 from bench.shop import CODE_SECRET, Shop
-from coupon_engine import apart, issuing
+from coupon_engine import issuing
 from coupon_engine.acting import by_system
-from coupon_engine.database import open_engine, transaction
+from coupon_engine.database import transaction
 from schemas.coupons import NewCoupon, NewCoupons
 from schemas.ids import new_id
 
@@ -86,22 +86,19 @@ def main(
 def _bench(seconds: float, rows: int) -> Generator[Bench]:
     now = _now()
     with ExitStack() as closing:
-        server = closing.enter_context(shop.durable_server())
-        engine = open_engine(server.url)
-        closing.callback(engine.dispose)
-        limited = open_engine(server.url, role=apart.ROLE)  # with the rights that a server has
-        closing.callback(limited.dispose)
+        database = closing.enter_context(shop.durable_database())
+        engine = database.engine
         at = shop.open_shop(engine, now=now)
         batch_id = shop.new_batch(engine, at, now=now)
         yield Bench(
             engine=engine,
-            limited=limited,
+            limited=database.limited,
             at=at,
             batch_id=batch_id,
             with_codes_id=shop.new_batch(engine, at, has_short_codes=True, now=now),
             without_codes_id=shop.new_batch(engine, at, now=now),
             copied_id=shop.new_batch(engine, at, now=now),
-            door=closing.enter_context(door.opened(shop.settings(server), workers=1)),
+            door=closing.enter_context(door.opened(database.settings, workers=1)),
             peer=_peer(engine, at, batch_id, Path(closing.enter_context(peers.folder())), now=now),
             database_pid=peers.server_pid(engine),
             seconds=seconds,

@@ -77,7 +77,16 @@ PRESENTED: Mapping[str, str] = {
 
 # What the platform itself looks through: messages and passcodes to send, public keys to publish,
 # leases that are long over.
-EVERYWHERE = ("ceremony", "lease", "outbox", "passcode", "server_key", "signing_key", "tries")
+EVERYWHERE = (
+    "ceremony",
+    "journal_entry",
+    "lease",
+    "outbox",
+    "passcode",
+    "server_key",
+    "signing_key",
+    "tries",
+)
 
 # A sub-select is asked once for a statement, a bare setting once for a row.
 _OWN = "(SELECT nullif(current_setting('app.operator_id', true), '')::uuid)"

@@ -50,6 +50,13 @@ class Unknown(CouponError):
         super().__init__(kind=kind, id=str(id))
 
 
+class TerminalHasJournal(CouponError):
+    """Another device would begin a second journal under the same name."""
+
+    code = "terminal_has_journal"
+    message = "This terminal has worked without a network. Revoke it and pair a new one."
+
+
 class NameTaken(CouponError):
     code = "name_taken"
     message = "Another one has this name or id already."
@@ -207,6 +214,15 @@ class UndoWindowClosed(CouponError):
         super().__init__(undo_until=undo_until.isoformat())
 
 
+class StillProvisional(CouponError):
+    """It was made without the server. Once it is decided, its undo window begins."""
+
+    code = "still_provisional"
+    message = (
+        "An earlier redemption of this coupon may still come in. Ask again when it is decided."
+    )
+
+
 class AlreadyReversed(CouponError):
     code = "already_reversed"
     message = "This was taken back before."
@@ -248,7 +264,7 @@ class NotSignedIn(CouponError):
 
 class NotAllowed(CouponError):
     code = "not_allowed"
-    message = "Your role does not allow this."
+    message = "This role or key does not allow this."
 
 
 class StepUpNeeded(CouponError):

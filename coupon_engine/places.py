@@ -7,14 +7,13 @@ from sqlmodel import Session
 
 from coupon_engine.positions import positions
 from coupon_engine.tables import Campaign, Coupon, VoidPlace
-from schemas.base import MOST_COUNT
 
 
 def further_place(session: Session, campaign: Campaign) -> int:
-    """Return a place that no coupon has or had: past those of all coupons."""
+    """Return a place that no coupon has or had."""
     named = {"operator_id": campaign.operator_id, "id": campaign.id}
     given = session.connection().execute(_NEXT, named).scalar_one()
-    return positions(campaign.shuffle_key)(MOST_COUNT + given)
+    return positions(campaign.shuffle_key, is_further=True)(given)
 
 
 def move(session: Session, coupon: Coupon, campaign: Campaign, *, now: datetime) -> None:

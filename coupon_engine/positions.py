@@ -1,7 +1,8 @@
 """Where a coupon stands in its campaign's status list: a place that tells nothing of its order.
 
 The nth coupon gets the nth place of a secret permutation, one shard of 2^20 places after the other,
-so that a list of a million coupons stays one shard and neighbours in it are strangers.
+so that a list of a million coupons stays one shard and neighbours in it are strangers. Coupons have
+every other shard; between them lie the further places of `places.py`.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ _ROUNDS = 4
 
 # Drawing the tables takes longer than everything else about issuing one coupon.
 @lru_cache(maxsize=64)
-def positions(key: bytes) -> Callable[[int], int]:
+def positions(key: bytes, *, is_further: bool = False) -> Callable[[int], int]:
     """Return the permutation of this key: a Feistel network of four rounds over 20 bits.
 
     Source: Luby and Rackoff, 1988; the round functions are tables drawn from BLAKE2b.
@@ -30,7 +31,8 @@ def positions(key: bytes) -> Callable[[int], int]:
         right ^= second[left]
         left ^= third[right]
         right ^= fourth[left]
-        return nth >> SHARD_BITS << SHARD_BITS | left << _HALF_BITS | right
+        shard = 2 * (nth >> SHARD_BITS) + is_further
+        return shard << SHARD_BITS | left << _HALF_BITS | right
 
     return position
 

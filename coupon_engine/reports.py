@@ -12,7 +12,8 @@ from schemas.campaigns import CampaignReport, ReportView
 def report(session: Session, operator_id: UUID, *, now: datetime) -> ReportView:
     """Return counts and sums for every campaign of this operator, in the order of their numbers.
 
-    A redemption that was reversed whole is counted as reversed and no longer as redeemed; money
+    A redemption that was reversed whole is counted as reversed and no longer as redeemed; of those
+    without a network a disputed one is not, a provisional one is until it is decided. Money
     that came back is not in the discount, and a basket of several coupons is one. `rate_bp` is
     coupons redeemed at least once, of all coupons issued, in hundredths of a percent; the time is
     the median from issue to first use.
@@ -28,7 +29,8 @@ _REPORT = text("""
         WHERE operator_id = :operator_id GROUP BY campaign_id
     ), used AS (
         SELECT redemption.campaign_id, redemption.coupon_id, min(redemption.redeemed_at) AS first
-        FROM redemption WHERE operator_id = :operator_id AND reversed_at IS NULL
+        FROM redemption
+        WHERE operator_id = :operator_id AND reversed_at IS NULL AND decided <> 'disputed'
         GROUP BY redemption.campaign_id, redemption.coupon_id
     ), times AS (
         SELECT used.campaign_id, count(*) AS coupons,
@@ -38,15 +40,17 @@ _REPORT = text("""
         GROUP BY used.campaign_id
     ), redeemed AS (
         SELECT campaign_id,
-               count(*) FILTER (WHERE reversed_at IS NULL) AS redeemed,
+               count(*) FILTER (WHERE reversed_at IS NULL AND decided <> 'disputed') AS redeemed,
                count(*) FILTER (WHERE reversed_at IS NOT NULL) AS reversed,
-               sum(discount_minor - reversed_minor) AS discount_minor
+               sum(discount_minor - reversed_minor) FILTER (WHERE decided <> 'disputed')
+                   AS discount_minor
         FROM redemption WHERE operator_id = :operator_id GROUP BY campaign_id
     ), baskets AS (
         SELECT campaign_id, sum(basket_minor) AS basket_minor FROM (
             SELECT DISTINCT ON (campaign_id, store_id, coalesce(order_ref, id::text))
                    campaign_id, basket_minor
-            FROM redemption WHERE operator_id = :operator_id AND reversed_at IS NULL
+            FROM redemption
+            WHERE operator_id = :operator_id AND reversed_at IS NULL AND decided <> 'disputed'
         ) AS one_each GROUP BY campaign_id
     )
     SELECT campaign.id AS campaign_id, campaign.name, campaign.currency,

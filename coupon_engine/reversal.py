@@ -14,6 +14,7 @@ from coupon_engine.errors import (
     LineUnknown,
     NotAllowed,
     SecondPersonNeeded,
+    StillProvisional,
     UndoWindowClosed,
     Unknown,
 )
@@ -48,7 +49,8 @@ def reverse(
     Raises:
         Unknown: No such redemption, or in another store.
         NotAllowed: Another cashier is named.
-        UndoWindowClosed: It has cleared; only an adjustment can correct it now.
+        StillProvisional: A terminal made it alone, and it is not decided whether it counts.
+        UndoWindowClosed: It has cleared, or it was disputed; only an adjustment can correct it now.
         AlreadyReversed: All of it, or one of these lines, was taken back before.
         LineUnknown: The redemption gave nothing on one of these lines.
         SecondPersonNeeded: So much is taken back by somebody else than whoever redeemed it.
@@ -61,6 +63,8 @@ def reverse(
     state = state_of(redemption, now)
     if state is RedemptionState.REVERSED:
         raise AlreadyReversed
+    if state is RedemptionState.PROVISIONAL:
+        raise StillProvisional
     if RedemptionState.REVERSED not in MOVES[state]:
         raise UndoWindowClosed(redemption.undo_until)
 
@@ -142,7 +146,7 @@ def _is_somebody_else(
         select(Event).where(
             col(Event.operator_id) == redemption.operator_id,
             col(Event.subject_id) == redemption.coupon_id,
-            col(Event.kind) == "coupon_redeemed",
+            col(Event.kind).in_(("coupon_redeemed", "redeemed_offline")),
             col(Event.data)["redemption_id"].astext == str(redemption.id),
         )
     ).one()

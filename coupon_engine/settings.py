@@ -31,6 +31,8 @@ from coupon_engine.channels import is_this_machine
 PREFIX = "COUNTERFOIL_"
 # Read by the test suite, not by a server.
 TEST_PREFIX = f"{PREFIX}TEST_"
+LAST_PORT = 65_535
+MOST_WORKERS = 64
 
 
 class SettingsRefused(Exception):
@@ -135,8 +137,8 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8000", description="The issuer's name inside every coupon."
     )
     host: str = Field(default="127.0.0.1", min_length=1)
-    port: int = Field(default=8000, ge=1, le=65_535)
-    workers: int = Field(default=1, ge=1, le=64)
+    port: int = Field(default=8000, ge=1, le=LAST_PORT)
+    workers: int = Field(default=1, ge=1, le=MOST_WORKERS)
     key_passphrase: Secret | None = Field(
         default=None, description="Encrypts the signing keys at rest."
     )

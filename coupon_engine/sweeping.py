@@ -2,7 +2,8 @@
 
 Nothing depends on it: what is over is over by the clock. It keeps tables small, and addresses to
 which codes went from lying about. Leases of terminals that were never heard of again are closed,
-so that the money which was set aside for them is back in its budget.
+so that the money which was set aside for them is back in its budget, and what was waiting for them
+is decided.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from coupon_engine.acting import EVERYWHERE, by_system
 from coupon_engine.database import repeating, transaction
-from coupon_engine.offline import leases
+from coupon_engine.offline import claims, journals, leases
 
 KEPT = timedelta(days=1)
 MOST_AT_ONCE = 1_000
@@ -28,7 +29,7 @@ def sweep(engine: Engine, *, now: datetime) -> int:
                 statement, {"before": now - KEPT, "most": MOST_AT_ONCE}
             )
             swept += done.rowcount
-    return swept + _close_leases(engine, now=now)
+    return swept + _close_leases(engine, now=now) + _decide(engine, now=now)
 
 
 def _close_leases(engine: Engine, *, now: datetime) -> int:
@@ -45,6 +46,21 @@ def _close_leases(engine: Engine, *, now: datetime) -> int:
     return len(rows)
 
 
+def _decide(engine: Engine, *, now: datetime) -> int:
+    """Decide about redemptions without a network for which nothing need be waited for any more."""
+    decided = 0
+    with transaction(engine, EVERYWHERE) as session:
+        operators = session.connection().execute(_WAITING).scalars().all()
+    for operator_id in operators:
+        for decide in (journals.settle_late, claims.decide_due):
+            decided += repeating(
+                engine,
+                partial(decide, operator_id=operator_id, now=now),
+                by_system(operator_id),
+            )
+    return decided
+
+
 # Whatever somebody is just using is passed over.
 _SWEEP = tuple(
     text(f"""
@@ -58,6 +74,9 @@ _SWEEP = tuple(
         ("passcode", "expires_at"),
     )
 )
+_WAITING = text("""
+    SELECT DISTINCT operator_id FROM journal_entry WHERE answer = 'provisional'
+""")
 _LATE_LEASES = text("""
     SELECT operator_id, id FROM lease
     WHERE closed_at IS NULL AND ends_at <= :before ORDER BY ends_at LIMIT :most

@@ -1,7 +1,9 @@
 """As whom a program asks: a file with somebody's sign-in, a terminal, a wallet, or an API key."""
 
 import os
+import re
 import stat
+import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Generator, Mapping
 from datetime import datetime
@@ -15,6 +17,10 @@ from scanner.identity import DeviceKey, FileKey, Identity, KeyExposed, Signing
 from schemas.base import Wire
 
 CSRF_HEADER = "X-CSRF-Token"
+
+
+class CannotKeep(Exception):
+    """No file can be written there; the text says where."""
 
 
 class OtherServer(Exception):
@@ -54,19 +60,32 @@ def auth_in(
         OtherServer: It is a sign-in at another server.
         ValueError: It is no such file.
     """
+    held = _held(path)
     refuse_exposed(path)
-    text = path.read_text(encoding="utf-8").strip()
-    if text.startswith("cfk_"):
-        return _Headers({"Authorization": f"Bearer {text}"})
-    held = _ANY.validate_json(text)
+    if isinstance(held, str):
+        return _Headers({"Authorization": f"Bearer {held}"})
     if isinstance(held, SignedIn):
         if held.server_url != server_url:
             raise OtherServer(f"{path} is a sign-in at {held.server_url}.")
         return _Headers(held.headers)
     id = held.terminal_id if isinstance(held, Identity) else held.wallet_id
-    signing = Signing(id, _key_beside(path), clock=clock)
+    signing = Signing(id, key_beside(path), clock=clock)
     signing.shift = shift
     return signing
+
+
+def sign_in_in(path: Path) -> SignedIn:
+    """Return the sign-in that a file keeps.
+
+    Raises:
+        KeyExposed: Others on this machine can read it.
+        ValueError: It keeps something else.
+    """
+    held = _held(path)
+    if not isinstance(held, SignedIn):
+        raise ValueError(f"{path} is no sign-in.")
+    refuse_exposed(path)
+    return held
 
 
 def keep(path: Path, text: str) -> None:
@@ -75,6 +94,21 @@ def keep(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Let pass a path at which `keep` can write.
+
+    Raises:
+        CannotKeep: It cannot: there is no such folder, or it takes no file of ours.
+    """
+    if path.is_dir():
+        raise CannotKeep(f"{path} is a folder: name a file.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise CannotKeep(f"Nothing can be kept in {path.parent}: {error.strerror}.") from None
 
 
 def key_path(path: Path) -> Path:
@@ -90,6 +124,19 @@ def holder_key(key: DeviceKey) -> str:
 def unpadded(raw: bytes) -> str:
     """Return bytes as base64url, as keys and signatures are written here."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def key_beside(path: Path) -> FileKey:
+    """Return the private key that lies beside this file.
+
+    Raises:
+        KeyExposed: Others on this machine can read it.
+        ValueError: There is none.
+    """
+    beside = key_path(path)
+    if not beside.exists():  # `kept_in` would make one, which nobody knows
+        raise ValueError(f"{beside} is missing: the private key of {path}.")
+    return FileKey.kept_in(beside)
 
 
 def refuse_exposed(path: Path) -> None:
@@ -111,11 +158,14 @@ class _Headers(httpx.Auth):
         yield request
 
 
+def _held(path: Path) -> "SignedIn | Identity | WalletHeld | str":
+    """Return what a file is about. What it is comes first: no other file needs to be private."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        return text if _API_KEY.fullmatch(text) else _ANY.validate_json(text)
+    except ValueError:  # no text, no JSON, or about something else
+        raise ValueError(f"{path} is no sign-in, terminal, wallet or API key.") from None
+
+
+_API_KEY = re.compile(r"cfk_\w+", re.ASCII)
 _ANY: TypeAdapter[SignedIn | Identity | WalletHeld] = TypeAdapter(SignedIn | Identity | WalletHeld)
-
-
-def _key_beside(path: Path) -> FileKey:
-    beside = key_path(path)
-    if not beside.exists():  # `kept_in` would make one, which nobody knows
-        raise ValueError(f"{beside} is missing: the private key of {path}.")
-    return FileKey.kept_in(beside)

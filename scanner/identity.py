@@ -129,6 +129,7 @@ class Identity(Wire):
     store_id: UUID
     name: str
     pin_key: str
+    server_key: HolderKey
 
     def save(self, path: Path) -> None:
         _write(path, self.model_dump_json().encode())
@@ -180,7 +181,7 @@ class Pairing:
         answer = client.post(f"{self.server_url}/v1/pairing-answers", json=body)
         answer.raise_for_status()
         told = PairingAnswerView.model_validate_json(answer.content)
-        if told.state is not PairingState.CONFIRMED or told.pin_key is None:
+        if told.pin_key is None or told.server_key is None:
             raise NotPaired(told.state)
         return Identity(
             server_url=self.server_url,
@@ -188,6 +189,7 @@ class Pairing:
             store_id=told.store_id,
             name=told.name,
             pin_key=told.pin_key,
+            server_key=told.server_key,
         )
 
 

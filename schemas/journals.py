@@ -11,7 +11,7 @@ from schemas.baskets import Basket, LineDiscount
 from schemas.offline import Liable, Millis
 from schemas.redemptions import Challenge, Code
 from schemas.refusals import Why
-from schemas.token import Number
+from schemas.token import Number, Second
 
 MOST_ENTRIES = 500  # in one upload
 LONGEST_ENTRY = 16_384
@@ -79,6 +79,16 @@ class NewUpload(Ask):
     """Entries in the order of their numbers, from where the server's acknowledgement ended."""
 
     entries: tuple[EntryJwt, ...] = Field(min_length=1, max_length=MOST_ENTRIES)
+    after: Second = Field(
+        default=0,
+        description="The `iat` of your last acknowledgement, to hear what was decided since; 0: "
+        "only what becomes of these entries.",
+    )
+    terminal_id: UUID | None = Field(
+        default=None,
+        description="Whose journal it is, where somebody else brings it: a revoked terminal can "
+        "sign no request any more.",
+    )
 
 
 class EntryAnswer(StrEnum):
@@ -104,6 +114,9 @@ class Rejection(StrEnum):
     NOT_DUE = "not_due"  # the same judge says no: expired, wrong store, other discount ...
     CLOCK = "clock"  # its time lies before an earlier entry's, or in the future
     TOO_LATE = "too_late"
+    FORKED = "forked"  # it does not go on from the entry before, or comes after one that did not
+    ID_TAKEN = "id_taken"  # its id is that of another coupon's redemption
+    UNREADABLE = "unreadable"  # well signed, and no entry as we know them
 
 
 class AnswerView(Wire):
@@ -142,6 +155,9 @@ class Acknowledgement(Wire):
 class UploadView(Wire):
     id: UUID
     acknowledgement: str = Field(description="An `ack+jwt`, signed as bundles are.")
+    unread: tuple[Count, ...] = Field(
+        description="Places in the upload of what this terminal has not signed: not kept."
+    )
 
 
 class ForkView(Wire):

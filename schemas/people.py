@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -16,7 +16,8 @@ from schemas.access import AT_A_STORE, PEOPLE, Role
 from schemas.base import Ask, Count, Moment, Name, Slug, Wire, each_once
 
 
-def _given_to_people(role: Role) -> Role:
+def _given_to_people(role: object) -> object:
+    """Refuse all others in one sentence, also those that are no role."""
     if role not in PEOPLE:
         raise ValueError(f"must be one of {', '.join(PEOPLE)}")
     return role
@@ -36,7 +37,7 @@ OneTimeSecret = Annotated[SecretStr, Field(min_length=20, max_length=100)]
 Code = Annotated[SecretStr, Field(min_length=6, max_length=20)]
 """Six digits from an app, or a recovery code."""
 
-PersonsRole = Annotated[Role, AfterValidator(_given_to_people)]
+PersonsRole = Annotated[Role, BeforeValidator(_given_to_people)]
 StoreIds = Annotated[
     tuple[UUID, ...], Field(max_length=1_000), each_once(lambda store_id: store_id)
 ]

@@ -83,6 +83,9 @@ class PairingAnswerView(Wire):
     pin_key: str | None = Field(
         description="Once it is confirmed: what this device checks PINs with, base64url."
     )
+    server_key: HolderKey | None = Field(
+        description="Then too: the one key whose bundles and status lists this device believes."
+    )
 
 
 class NewPairingConfirmation(Ask):

@@ -19,6 +19,7 @@ from coupon_engine import (
     offers,
     operators,
 )
+from coupon_engine.offline import leases
 from coupon_engine.people import passwords, sign_ins
 from coupon_engine.redemption import Presented
 from coupon_engine.sealing import Vault
@@ -51,6 +52,7 @@ from schemas.coupons import CouponView, NewCoupon
 from schemas.ids import new_id
 from schemas.keys import KeyMove, NewKey, NewKeyMove
 from schemas.offers import AmountOff, Benefit, Conditions, Terms, Title, Validity
+from schemas.offline import LeaseView, NewLease
 from schemas.redemptions import NewHold, NewRedemption
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # a Monday
@@ -339,3 +341,17 @@ def hold_request(at: Shop, coupon: CouponView, **more: Any) -> NewHold:
 
 def read(text: str, ring: KeyRing, *, now: datetime = NOON) -> Shown:
     return shown(text, ring, pepper=SECRET, challenge=None, now=now)
+
+
+def lease(session: Session, at: Shop, *, now: datetime = NOON, **more: Any) -> LeaseView:
+    """A lease of the shop's own terminal, or of another that is named."""
+    terminal_id = more.pop("terminal_id", at.terminal.id)
+    request = NewLease(**{"id": an_id(now), **more})
+    return leases.grant(session, at.operator_id, terminal_id, request, now=now)
+
+
+def another_terminal(
+    session: Session, at: Shop, *, store_id: UUID | None = None, now: datetime = NOON
+) -> TerminalView:
+    request = NewTerminal(id=an_id(now), store_id=store_id or at.store.id, name="Till 2")
+    return operators.create_terminal(session, at.operator_id, request, now=now)

@@ -1,6 +1,7 @@
 """run.py is the first thing a stranger starts: it must work, or say plainly why it cannot."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,10 +108,27 @@ def test_whatever_decides_the_packages_decides_the_stamp(house: Path, name: str)
 def test_each_word_runs_its_command_in_the_environment(house: Path) -> None:
     python = str(run.python_of(house))
 
-    assert run.command_line(house, ["demo", "--fast"]) == [python, "-m", "bench.demo", "--fast"]
+    assert run.command_line(house, ["demo", "--fast"])[::3] == [python, "--fast"]
     assert run.command_line(house, ["test"])[-1] == "check"
     assert run.command_line(house, ["test", "-k", "offline"])[-3:] == ["test", "-k", "offline"]
     assert run.command_line(house, ["serve", "--port", "1"])[-3:] == ["serve", "--port", "1"]
+
+
+@pytest.mark.parametrize("word", ["demo", "serve"])
+def test_help_shows_the_words_that_were_typed(word: str) -> None:
+    _, *command = run.command_line(run.HOUSE, [word, "--help"])
+
+    told = subprocess.run(
+        [sys.executable, *command], cwd=run.HOUSE, check=True, capture_output=True, text=True
+    )
+
+    assert f"Usage: run.py {word} " in told.stdout
+
+
+def test_the_readme_tells_how_much_room_is_needed_as_run_py_does() -> None:
+    (needed,) = re.findall(r"needs (about [\d.]+ GB)", run.explain("No space left"))
+
+    assert f"it fills `.venv`, {needed}." in (run.HOUSE / "README.md").read_text(encoding="utf-8")
 
 
 def test_an_old_python_can_read_the_file_and_is_told_its_age() -> None:

@@ -98,6 +98,13 @@ ROWS: Mapping[str, Row] = {
     "POST /pairing-answers": OPEN,
     "POST /pairing-confirmations": _may(R.OWNER, R.SHOP_MANAGER),
     "POST /pairing-refusals": _may(R.OWNER, R.SHOP_MANAGER),
+    # For the terminal that asks, and under its own lease
+    "POST /leases": _may(R.TERMINAL),
+    "GET /bundle": _may(R.TERMINAL),
+    "GET /status-lists/{cmp}/{shard}": _may(R.TERMINAL),
+    # A revoked terminal's journal is brought by the people of its store.
+    "POST /journals": _may(R.TERMINAL, R.OWNER, R.SHOP_MANAGER),
+    "GET /journals/acknowledgement": _may(R.TERMINAL),
     "POST /cashiers": _may(R.OWNER, R.SHOP_MANAGER),
     "POST /cashier-changes": _may(R.OWNER, R.SHOP_MANAGER),
     "GET /cashiers": _may(R.OWNER, R.SHOP_MANAGER, R.AUDITOR, R.TERMINAL),

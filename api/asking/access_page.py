@@ -15,7 +15,7 @@ Written from `api/asking/access.py` by `poe access`; a test walks every endpoint
 `yes`: may. `step-up`: may, once they have confirmed within the last ten minutes who they are.
 `open`: nobody need be signed in; the endpoint itself checks what it is shown. The last column is
 the scope that an API key needs. What is not here is refused. Shop managers, cashiers and terminals
-see their own stores alone.
+see their own stores alone. All paths begin with `/v1`; those outside it ask for nobody.
 
 | endpoint | {" | ".join(role.replace("_", " ") for role in ROLES)} | API key |
 | --- |{" --- |" * (len(ROLES) + 1)}

@@ -51,8 +51,10 @@ class Caller:
         if row is None:
             raise NotAllowed
         if self.role is Role.INTEGRATOR:
-            if row.scope is None or row.scope not in self.scopes:
+            if row.scope is None:
                 raise NotAllowed
+            if row.scope not in self.scopes:
+                raise NotAllowed(scope=row.scope)
             return
         if self.role not in row.roles or (self.is_half and not row.is_half_open):
             raise NotAllowed

@@ -33,7 +33,7 @@ from bench.demo.staging import World
 from coupon_engine.acting import by_system
 from coupon_engine.database import transaction
 from coupon_engine.sealing import Vault
-from coupon_engine.settings import Settings, key_passphrase, short_code_secret
+from coupon_engine.settings import LAST_PORT, Settings, key_passphrase, short_code_secret
 from schemas.campaigns import ReportView
 from schemas.refusals import Why
 
@@ -62,7 +62,9 @@ def main(
         int | None, typer.Option(min=1, max=27, help="This campaign and no other.")
     ] = None,
     serve: Annotated[bool, typer.Option(help="Serve the API afterwards, until Ctrl-C.")] = True,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where; 0 is any.")] = PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=LAST_PORT, help="Where, or at the next free one; 0 is any.")
+    ] = PORT,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one document.")] = False,
 ) -> None:
     signal.signal(signal.SIGTERM, end)
@@ -77,6 +79,8 @@ def main(
             settings = closing.enter_context(new_database())
             engine = closing.enter_context(opened(settings))
             at = closing.enter_context(listening(port if serve else 0))
+            if serve and is_elsewhere(found := at.getsockname()[1], port):
+                steps.console.print(f"Port {port} is taken; this demo is at {found}.")
             address = closing.enter_context(serving(engine, settings, clock, at))
             world = open_shops(engine, settings, told, clock)
         asker = closing.enter_context(asking(address, world.api_key))
@@ -91,6 +95,10 @@ def main(
             for line in people.told(logins, address, folder):
                 steps.console.print(line, soft_wrap=True, highlight=False, markup=False)
             stay(run, answers, address, api_key=people.live_key(logins), wanted=port)
+
+
+def is_elsewhere(found: int, wanted: int) -> bool:
+    return wanted not in (0, found)
 
 
 def end(number: int, _: object) -> None:
@@ -187,11 +195,11 @@ def let_in(run: Run, engine: Engine, settings: Settings, address: str, folder: P
 def stay(run: Run, answers: Sequence[Answered], address: str, *, api_key: str, wanted: int) -> None:
     """Serve until Ctrl-C."""
     console = run.steps.console
-    is_elsewhere = wanted and not address.endswith(f":{wanted}")
+    has_moved = is_elsewhere(int(address.rpartition(":")[2]), wanted)
     story = f"{address}/v1/coupons/{worth_telling(run.world, answers)}/story"
     for line in (
         "",
-        *([f"Port {wanted} is taken."] if is_elsewhere else []),
+        *([f"Port {wanted} is taken."] if has_moved else []),
         f"The API is at {address}, its documentation at {address}/docs",
         "One coupon's story:",
         f"  curl -H 'Authorization: Bearer {api_key}' {story}",

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from coupon_engine import drawing
-from scanner.decode import Picture, decode
+from scanner import decode
+from scanner.eye.reading import Picture
 
 PROCESSES = 2
 
@@ -55,5 +56,5 @@ def draw_and_read(text: str) -> Read:
     png = drawing.png(text)
     drawn = time.perf_counter()
     pixels: Any = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    texts = decode(cast("Picture", pixels))
+    texts = [reading.text for reading in decode(cast("Picture", pixels))]
     return Read(texts, drawn - began, time.perf_counter() - drawn)

@@ -12,6 +12,7 @@ from coupon_engine.tables.columns import (
     between,
     counter,
     document,
+    ids,
     moment,
     of_operator,
     points_to,
@@ -120,12 +121,22 @@ class JournalEntry(Row, table=True):
             "received_at",
             postgresql_where=text("coupon_id IS NOT NULL"),
         ),
+        # What waits for a decision, and what waits behind a gap.
         Index(
             "ix_journal_entry_provisional",
             "operator_id",
+            "campaign_id",
+            "terminal_id",
             "at",
-            postgresql_where=text("answer = 'provisional'"),
+            postgresql_where=text("answer = 'provisional' AND redemption_id IS NOT NULL"),
         ),
+        Index(
+            "ix_journal_entry_behind",
+            "operator_id",
+            "received_at",
+            postgresql_where=text("answer = 'provisional' AND redemption_id IS NULL"),
+        ),
+        Index("ix_journal_entry_decided", "operator_id", "terminal_id", "decided_at"),
         Index(
             "uq_journal_entry_redemption",
             "operator_id",
@@ -207,3 +218,4 @@ class StatusList(Row, table=True):
     shard: int = whole(primary_key=True)
     ver: int = whole()  # milliseconds since 1970
     bits: bytes = Field(sa_type=LargeBinary)  # deflated
+    withdrawn: list[UUID] = ids()  # the batches that were revoked with their coupons by then

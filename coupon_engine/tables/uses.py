@@ -40,7 +40,7 @@ class Coupon(Row, table=True):
         CheckConstraint(
             "spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)", "balance"
         ),
-        between("position", 0, MOST_COUNT + MOST_COUNT // 10),
+        between("position", 0, 2**32),
         between("last_use_no", 0, MOST_COUNT),
         between("balance_minor", 1, MOST_MINOR),
         between("spent_minor", 0, MOST_MINOR),

@@ -15,7 +15,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from jwt import get_algorithm_by_name
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from coupon_engine import acting, drawing, events, tries
 from coupon_engine.errors import (
@@ -25,16 +25,19 @@ from coupon_engine.errors import (
     NotSignedIn,
     PairingTaken,
     RequestReused,
+    TerminalHasJournal,
     Unknown,
 )
+from coupon_engine.offline import server_keys
 from coupon_engine.rows import found, locked
 from coupon_engine.sealing import Vault
-from coupon_engine.tables import Pairing, Store, Terminal
+from coupon_engine.tables import Lease, Pairing, Store, Terminal
 from coupon_engine.terminals import pins, shifts
 from coupon_engine.terminals.terminals import Stores, see_store
 from coupon_engine.tries import Budget
 from coupon_engine.validation import token as tokens
 from schemas.access import Actor, ActorKind, Role
+from schemas.coupons import HolderKey
 from schemas.ids import new_id
 from schemas.terminals import (
     NewPairing,
@@ -75,6 +78,7 @@ def begin(
     Raises:
         Unknown: No such store or terminal among one's own.
         MoveNotAllowed: That terminal is revoked; pair a new one.
+        TerminalHasJournal: It has worked without a network: another device would fork its journal.
         RequestReused: This id was used for another request.
     """
     see_store(store_ids, request.store_id, "store", request.store_id)
@@ -93,7 +97,13 @@ def begin(
 
 
 def answer(
-    session: Session, request: NewPairingAnswer, *, address: str, vault: Vault, now: datetime
+    session: Session,
+    request: NewPairingAnswer,
+    *,
+    address: str,
+    vault: Vault,
+    passphrase: bytes,
+    now: datetime,
 ) -> PairingAnswerView:
     """Take a device's key, if it is the first; nobody is signed in yet.
 
@@ -122,7 +132,7 @@ def answer(
             pairing.public_key, pairing.answered_at = public_key, now
             session.add(pairing)
             _note(session, "pairing_answered", pairing, now, key=fingerprint(public_key))
-    return _answer_view(pairing, public_key, vault, now=now)
+    return _answer_view(session, pairing, public_key, vault, passphrase, now=now)
 
 
 def confirm(
@@ -145,6 +155,7 @@ def confirm(
         CodeWrong: The digits are others.
         TooManyTries: They were wrong three times; begin anew.
         NameTaken: A terminal that was made elsewhere has this id; pair without naming one.
+        TerminalHasJournal: It has worked without a network meanwhile.
     """
     pairing = locked(session, Pairing, operator_id, request.pairing_id)
     see_store(store_ids, pairing.store_id, "pairing", pairing.id)
@@ -238,6 +249,7 @@ def _make(
         if terminal.store_id != request.store_id:
             raise Unknown("terminal", terminal.id)
         _refuse_revoked(terminal)
+        _refuse_second_journal(session, terminal)
     pairing = Pairing(
         operator_id=operator_id,
         id=request.id,
@@ -251,6 +263,15 @@ def _make(
     session.add(pairing)
     _note(session, "pairing_begun", pairing, now)
     return pairing
+
+
+def _refuse_second_journal(session: Session, terminal: Terminal) -> None:
+    """Refuse a terminal that may have entries which nobody has seen: only a lease lets it."""
+    query = select(Lease.id).where(
+        col(Lease.operator_id) == terminal.operator_id, col(Lease.terminal_id) == terminal.id
+    )
+    if session.exec(query.limit(1)).first():
+        raise TerminalHasJournal
 
 
 def _proves(request: NewPairingAnswer, public_key: bytes) -> bool:
@@ -304,6 +325,7 @@ def _become(session: Session, pairing: Pairing, public_key: bytes, *, now: datet
             created_at=now,
         )
     _refuse_revoked(terminal)
+    _refuse_second_journal(session, terminal)
     before = {
         "name": terminal.name if terminal.paired_at else None,
         "key": fingerprint(terminal.public_key) if terminal.public_key else None,
@@ -343,20 +365,29 @@ def _refuse_revoked(terminal: Terminal) -> None:
 
 
 def _answer_view(
-    pairing: Pairing, public_key: bytes, vault: Vault, *, now: datetime
+    session: Session,
+    pairing: Pairing,
+    public_key: bytes,
+    vault: Vault,
+    passphrase: bytes,
+    *,
+    now: datetime,
 ) -> PairingAnswerView:
     state = state_of(pairing, now)
-    key = None
+    pin_key = server_key = None
     if state is PairingState.CONFIRMED:
         raw = pins.device_key(vault, pairing.operator_id, pairing.terminal_id, public_key)
-        key = urlsafe_b64encode(raw).rstrip(b"=").decode()
+        pin_key = urlsafe_b64encode(raw).rstrip(b"=").decode()
+        jwk = server_keys.public(session, pairing.operator_id, passphrase=passphrase, now=now)
+        server_key = HolderKey(x=jwk["x"], y=jwk["y"])
     return PairingAnswerView(
         state=state,
         digits=pairing_digits(pairing.hash, public_key),
         terminal_id=pairing.terminal_id,
         store_id=pairing.store_id,
         name=pairing.name,
-        pin_key=key,
+        pin_key=pin_key,
+        server_key=server_key,
     )
 
 

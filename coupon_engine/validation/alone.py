@@ -31,7 +31,7 @@ from coupon_engine.validation.facts import (
 )
 from schemas.baskets import Basket
 from schemas.campaigns import Level, OfflinePolicy, Stops
-from schemas.offers import GiftBalance, Terms
+from schemas.offers import GiftBalance, LimitOf, Terms
 from schemas.offline import ONLINE_CLASS, Bundle, BundleCampaign, BundleOffer
 from schemas.refusals import Reason, Why
 from schemas.token import CouponFields, Policy
@@ -117,7 +117,7 @@ def can_be_judged_alone(terms: Terms) -> bool:
     return not (
         conditions.segments
         or conditions.first_purchase_only
-        or terms.limits
+        or any(rule.of is LimitOf.REDEEM for rule in terms.limits)
         or terms.uses > 1
         or isinstance(terms.benefit, GiftBalance)
     )

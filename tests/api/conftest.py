@@ -1,16 +1,12 @@
 """The real door on a real database, with a clock that a test can set."""
 
-import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from socket import socket
-from threading import Thread
 from typing import Any
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from httpx import Client, Response
 from pydantic import SecretStr
@@ -23,6 +19,7 @@ from coupon_engine.settings import Settings
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.coupons import CouponView
 from tests import make
+from tests.api.wire import serving
 
 Codes = Callable[[CouponView], str]
 """What the phone that holds a coupon shows."""
@@ -103,24 +100,6 @@ def served(settings: Settings, limited: Engine, clock: Clock) -> FastAPI:
 def door(served: FastAPI) -> Iterator[Client]:
     with serving(served) as url, Client(base_url=url, timeout=30) as client:
         yield client
-
-
-@contextmanager
-def serving(app: FastAPI) -> Generator[str]:
-    """Serve as in production, from a thread, and return the address."""
-    with socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-        thread = Thread(target=server.run, args=([listening],))
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.005)
-        assert server.started
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture

@@ -155,6 +155,7 @@ def provider(issuer: str) -> FastAPI:
             return JSONResponse({"error": "invalid_grant"}, 400)
         if not _proves(code_verifier, wanted["code_challenge"]):
             return JSONResponse({"error": "invalid_grant"}, 400)
+        told.asked.append({"what": "sold"})
         sold: dict[str, Any] = {"access_token": secrets.token_urlsafe(), "token_type": "Bearer"}
         if told.wrong != "no ID token":
             sold["id_token"] = _id_token(told, wanted, person)

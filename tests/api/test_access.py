@@ -13,7 +13,7 @@ from api.asking import access, access_page
 from api.asking.access import ROWS, Row
 from api.main import VERSION_1
 from coupon_engine.database import transaction
-from schemas.access import Role
+from schemas.access import Role, Scope
 from tests import make
 from tests.api import askers
 from tests.api.askers import Asker
@@ -80,12 +80,27 @@ def test_every_role_opens_what_its_row_says_and_nothing_else(
             code = answer.json().get("code") if answer.status_code >= 400 else ""
             asked += 1
             # A verb that says no for a reason of its own tells the reason.
-            is_refused = code == "not_allowed" and "details" not in answer.json()
+            is_refused = code == "not_allowed" and "why" not in answer.json().get("details", {})
             if is_refused is may(asker, row) or answer.status_code in (401, 500):
                 wrong.append((asker.name, endpoint, answer.status_code, code))
 
     assert wrong == []
     assert asked > 1_000
+
+
+def test_a_program_is_told_the_scope_that_its_key_lacks(
+    counter: Counter, door: Client, database: Engine, clock: Clock
+) -> None:
+    reader = askers.program(database, door, counter.at, Scope.READ, now=clock())
+
+    lacking = reader.posts("/v1/coupons", {}).json()
+    closed = reader.gets("/v1/accounts").json()
+
+    assert (lacking["detail"], lacking["details"]) == (
+        "This role or key does not allow this.",
+        {"scope": "issue"},
+    )
+    assert "details" not in closed  # no scope opens that
 
 
 def test_nobody_without_a_credential_opens_anything(door: Client) -> None:

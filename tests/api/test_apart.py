@@ -1,22 +1,36 @@
 """Operators kept apart: by the database itself, with the rights that the server has."""
 
-from collections.abc import Iterator
+from secrets import token_bytes, token_hex
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    DateTime,
+    Engine,
+    Integer,
+    LargeBinary,
+    Uuid,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Session, SQLModel
 
 from coupon_engine import acting, apart, operators
 from coupon_engine.acting import EVERYWHERE, NOBODY, Acting, by_system, on_showing
-from coupon_engine.database import transaction
+from coupon_engine.database import open_engine, transaction
 from schemas.access import Actor, ActorKind, Role
 from schemas.campaigns import NewMerchant
 from tests import make
 from tests.make import Shop
 
 TABLES = sorted(table.name for table in SQLModel.metadata.tables.values())
+OF_OPERATORS = [table for table in TABLES if table != "operator"]
 
 
 @pytest.fixture
@@ -35,6 +49,57 @@ def _busy_shop(database: Engine) -> Shop:
         make.signing_key(session, at)
         make.coupon(session, at, customer_id=make.customer(session, at))
         return at
+
+
+@pytest.fixture
+def full(database: Engine, ours: Shop, theirs: Shop) -> tuple[UUID, UUID]:
+    """Two operators, each of whom has a row in every table: the real ones, and else made-up ones.
+
+    A table without a row would show nothing whatever guards it.
+    """
+    with database.begin() as connection:
+        connection.execute(_MAKE_ANYTHING_A_ROW)
+        for table in SQLModel.metadata.tables.values():
+            if table.name == "operator":
+                continue
+            there = set(connection.scalars(select(table.c.operator_id)))
+            for operator_id in {ours.operator_id, theirs.operator_id} - there:
+                made_up = {each.name: _anything(each.type) for each in table.c if not each.computed}
+                connection.execute(table.insert().values(made_up | {"operator_id": operator_id}))
+    return ours.operator_id, theirs.operator_id
+
+
+def _anything(kind: TypeEngine[Any]) -> Any:
+    match kind:
+        case Uuid():
+            return uuid4()
+        case DateTime():
+            return make.NOON
+        case LargeBinary():
+            return token_bytes(32)
+        case JSONB():
+            return {}
+        case ARRAY():
+            return []
+        case Boolean():
+            return False
+        case Integer():
+            return 1
+        case _:
+            return token_hex(8)
+
+
+# In this test's own database, which nobody uses afterwards.
+_MAKE_ANYTHING_A_ROW = text("""
+    SET LOCAL session_replication_role = replica;
+    DO $$ DECLARE rule record; BEGIN
+        FOR rule IN SELECT conname, conrelid\\:\\:regclass AS of FROM pg_constraint
+            WHERE contype = 'c' AND connamespace = 'public'\\:\\:regnamespace
+        LOOP
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', rule.of, rule.conname);
+        END LOOP;
+    END $$
+""")
 
 
 def _rows(session: Session, sql: str, **values: Any) -> list[Any]:
@@ -75,35 +140,53 @@ def test_the_server_owns_nothing_and_is_no_superuser(limited: Engine) -> None:
     assert tuple(role) == (False, False, False, False, 0)
 
 
-def test_whoever_could_look_past_it_is_not_let_to_work(database: Engine) -> None:
-    with pytest.raises(RuntimeError, match="superuser"):
-        apart.assert_limited(database)
+@pytest.mark.parametrize(
+    "mighty",
+    [
+        "CREATE ROLE {} SUPERUSER",
+        "CREATE ROLE {} BYPASSRLS",
+        "CREATE ROLE {}; CREATE TABLE theirs (); ALTER TABLE theirs OWNER TO {}",
+    ],
+)
+def test_whoever_could_look_past_it_is_not_let_to_work(
+    database: Engine, database_url: str, mighty: str
+) -> None:
+    role = f"mighty_{token_hex(8)}"  # roles are the whole server's
+    with database.begin() as connection:
+        connection.execute(text(mighty.replace("{}", role)))
+    engine = open_engine(database_url, role=role)
+    try:
+        with pytest.raises(RuntimeError, match="superuser"):
+            apart.assert_limited(engine)
+    finally:
+        engine.dispose()
+        with database.begin() as connection:
+            connection.execute(text(f"DROP TABLE IF EXISTS theirs; DROP ROLE {role}"))
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_without_an_operator_no_row_is_seen(limited: Engine, ours: Shop, table: str) -> None:
-    with transaction(limited, NOBODY) as session:
-        rows = _rows(session, f"SELECT * FROM {table}")  # noqa: S608 (our own tables)
+def test_without_an_operator_no_row_is_seen(
+    limited: Engine, full: tuple[UUID, UUID], subtests: pytest.Subtests
+) -> None:
+    for table in OF_OPERATORS:
+        with subtests.test(table=table), transaction(limited, NOBODY) as session:
+            assert _rows(session, f"SELECT * FROM {table}") == []  # noqa: S608 (our own tables)
 
     # An operator's name can be looked up: that is how a sign-in finds it.
-    assert (rows == []) == (table != "operator")
+    with transaction(limited, NOBODY) as session:
+        assert {row.id for row in _rows(session, "SELECT id FROM operator")} == {*full}
 
 
-@pytest.mark.parametrize("table", sorted(set(TABLES) - {"operator"}))
 def test_a_query_that_forgets_the_operator_sees_its_own_rows_alone(
-    limited: Engine, ours: Shop, theirs: Shop, table: str
+    limited: Engine, database: Engine, full: tuple[UUID, UUID], subtests: pytest.Subtests
 ) -> None:
-    with transaction(limited, by_system(ours.operator_id)) as session:
-        found = _rows(session, f"SELECT DISTINCT operator_id FROM {table}")  # noqa: S608
-
-    assert {row.operator_id for row in found} <= {ours.operator_id}
-
-
-def test_the_rows_are_there_all_the_same(database: Engine, ours: Shop, theirs: Shop) -> None:
-    with transaction(database) as session:
-        owners = {row[0] for row in _rows(session, "SELECT operator_id FROM coupon")}
-
-    assert owners == {ours.operator_id, theirs.operator_id}
+    ours, theirs = full
+    for table in OF_OPERATORS:
+        with subtests.test(table=table):
+            query = f"SELECT DISTINCT operator_id FROM {table}"  # noqa: S608 (our own tables)
+            with transaction(limited, by_system(ours)) as session:
+                assert [row.operator_id for row in _rows(session, query)] == [ours]
+            with transaction(database) as session:  # the others' are there all the same
+                assert {row.operator_id for row in _rows(session, query)} == {ours, theirs}
 
 
 def test_nobody_moves_a_row_to_another_operator(limited: Engine, ours: Shop, theirs: Shop) -> None:
@@ -119,18 +202,19 @@ def test_nobody_moves_a_row_to_another_operator(limited: Engine, ours: Shop, the
 
 
 def test_nobody_writes_a_row_for_another_operator(
-    limited: Engine, ours: Shop, theirs: Shop
+    limited: Engine, ours: Shop, theirs: Shop, subtests: pytest.Subtests
 ) -> None:
-    with (
-        pytest.raises(DBAPIError, match="row-level security"),
-        transaction(limited, by_system(ours.operator_id)) as session,
-    ):
-        _rows(
-            session,
-            """INSERT INTO merchant (operator_id, id, name, created_at)
-               VALUES (:other, gen_random_uuid(), 'planted', now()) RETURNING 1""",
-            other=theirs.operator_id,
-        )
+    """The rest of the row is missing, which PostgreSQL would say next."""
+    for table in OF_OPERATORS:
+        with (
+            subtests.test(table=table),
+            pytest.raises(DBAPIError, match="row-level security"),
+            transaction(limited, by_system(ours.operator_id)) as session,
+        ):
+            session.connection().execute(
+                text(f"INSERT INTO {table} (operator_id) VALUES (:other)"),  # noqa: S608
+                {"other": theirs.operator_id},
+            )
 
 
 def test_another_operators_rows_cannot_be_changed(
@@ -161,10 +245,18 @@ def test_what_was_said_of_one_transaction_is_forgotten_by_the_next(
 
 
 def test_a_rolled_back_transaction_forgets_too(limited: Engine, ours: Shop) -> None:
-    with pytest.raises(ZeroDivisionError), transaction(limited, by_system(ours.operator_id)):
-        raise ZeroDivisionError
+    backends: list[Any] = []
+
+    def breaks_down() -> None:
+        with transaction(limited, by_system(ours.operator_id)) as session:
+            backends.extend(_rows(session, "SELECT pg_backend_pid() FROM store"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks_down()
 
     with transaction(limited, NOBODY) as session:
+        assert _rows(session, "SELECT pg_backend_pid()") == backends
         assert _rows(session, "SELECT 1 FROM store") == []
 
 
@@ -281,11 +373,3 @@ def test_an_event_without_a_name_is_refused(limited: Engine, ours: Shop) -> None
 
     with pytest.raises(DBAPIError, match="actor"), limited.begin() as connection:
         connection.execute(nameless, {"operator_id": str(ours.operator_id)})
-
-
-@pytest.fixture(autouse=True)
-def _no_leftovers(database: Engine) -> Iterator[None]:
-    yield
-    with database.connect() as connection:
-        planted = connection.execute(text("SELECT count(*) FROM merchant WHERE name = 'planted'"))
-        assert planted.scalar_one() == 0

@@ -134,24 +134,35 @@ def test_who_has_left_cannot_sit_down(manager: Asker, terminal: Asker, ann: str)
 
 
 def test_whoever_is_tied_to_a_store_sees_and_touches_no_other(
-    manager: Asker, terminal: Asker, counter: Counter, database: Engine
+    manager: Asker, terminal: Asker, counter: Counter, door: Client, database: Engine, clock: Clock
 ) -> None:
     at = counter.at
+    owner = askers.person(database, door, at, Role.OWNER, now=clock())
     with transaction(database) as session:
         other = make.another_store(session, at.operator_id, at.store.merchant_id)
         coupon = make.coupon(session, at)
         code = make.code(session, at, coupon, counter.ring)
+        spent = make.code(session, at, make.coupon(session, at), counter.ring)
     till = {"id": str(make.an_id()), "store_id": str(other.id), "name": "Theirs"}
     assert counter.posts("/v1/terminals", till).status_code == 201
     held = counter.posts("/v1/holds", redemption(at, code, store_id=str(other.id))).json()
+    redeemed = counter.redeems(spent, store_id=str(other.id)).json()
+    cashier = makes(owner, store_id=str(other.id)).json()
+    leaves = {"cashier_id": cashier["id"], "revoke": True, "reason": "left"}
 
     assert [each["id"] for each in manager.gets("/v1/stores").json()] == [str(at.store.id)]
     assert [each["id"] for each in manager.gets("/v1/terminals").json()] == [str(at.terminal.id)]
+    assert manager.gets("/v1/cashiers").json() == terminal.gets("/v1/cashiers").json() == []
     refused = [
         manager.posts("/v1/terminals", {**till, "id": str(make.an_id())}),
-        *(
-            asker.posts("/v1/releases", {"id": str(make.an_id()), "hold_id": held["id"]})
-            for asker in (manager, terminal)
-        ),
+        manager.posts("/v1/cashier-changes", {"id": str(make.an_id()), **leaves}),
     ]
-    assert [(each.status_code, each.json()["code"]) for each in refused] == [(404, "unknown")] * 3
+    for asker in (manager, terminal):
+        back = {"redemption_id": redeemed["id"], "reason": "wrong"}
+        refused += [
+            asker.posts("/v1/releases", {"id": str(make.an_id()), "hold_id": held["id"]}),
+            asker.posts("/v1/redemptions", redemption(at, code, store_id=str(other.id))),
+            asker.posts("/v1/reversals", {"id": str(make.an_id()), **back}),
+            asker.gets(f"/v1/redemptions/{redeemed['id']}"),
+        ]
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [(404, "unknown")] * 10

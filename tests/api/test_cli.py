@@ -118,13 +118,47 @@ def a_shop(session: Session, *, now: datetime) -> make.Shop:
 def test_an_unknown_operator_is_told_and_not_made(run: Run) -> None:
     status, said = run("report", "-o", "nobody")
 
-    assert (status, "unknown" in said) == (1, True)
+    assert (status, said.splitlines()[0]) == (1, "There is no operator 'nobody'.")
+    assert said.splitlines()[1] == "unknown: kind operator, id nobody"
 
 
-def test_a_slip_in_an_argument_is_told_by_its_name(run: Run) -> None:
-    status, said = run("operator", "create", "No Slug", "Acme")
+def test_a_case_is_told_in_words_and_not_in_a_notation() -> None:
+    details = {"state": "paused", "allowed": ["end", "resume"], "stopped_by": None}
 
-    assert (status, said.startswith("slug:")) == (2, True)
+    assert cli._told(details) == ": state paused, allowed end or resume, stopped by nothing"
+    assert cli._told({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("operator", "create", "No Slug", "Acme"), "A slug is a-z, 0-9 and -, at most 40."),
+        (("operator", "create", "acme", ""), "name: String should have at least 1 character"),
+        (
+            ("admin", "owner", "No Slug", "--email", "a@b.c", "--name", "A"),
+            "A slug is a-z, 0-9 and -, at most 40.",
+        ),
+        (
+            ("admin", "owner", "acme", "--email", "nonsense", "--name", "A"),
+            "This is no e-mail address.",
+        ),
+    ],
+)
+def test_a_slip_in_an_argument_is_told_in_a_sentence(
+    run: Run, words: tuple[str, ...], told: str
+) -> None:
+    assert run(*words) == (2, f"{told}\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("port", 99_999), ("port", -1), ("port", 0), ("workers", 0)]
+)
+def test_a_server_is_started_at_a_port_and_by_workers_that_there_are(
+    run: Run, option: str, value: int
+) -> None:
+    status, said = run("serve", f"--{option}", value)
+
+    assert (status, f"--{option}" in said) == (2, True), said
 
 
 def test_a_misspelt_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +209,7 @@ def test_a_port_that_is_taken_is_told_in_a_line(url: str) -> None:
         status, said = shell(f"serve --port {port}", {**SETTINGS, "COUNTERFOIL_DATABASE_URL": url})
 
     assert (status, str(port) in said, len(said.splitlines())) == (2, True, 1), said
+    assert said.endswith("--port takes another.\n")
 
 
 def shell(command: str, settings: Mapping[str, str]) -> tuple[int, str]:
@@ -234,6 +269,7 @@ def test_the_first_owner_and_the_first_admin_are_invited_from_the_terminal(
 
     assert (status, again[0], admin[0], wrong[0]) == (0, 0, 0, 2)
     assert "ann@example.com at corner" in said
+    assert said.endswith("counterfoil accept-invitation http://127.0.0.1:8000\n")
     secrets = [re.findall(r"^  (\S{43})$", each, re.M) for each in (said, again[1], admin[1])]
     assert all(len(found) == 1 for found in secrets)
     engine = open_engine(url)

@@ -11,18 +11,19 @@ from fastapi import FastAPI
 from httpx import Client
 from sqlalchemy import Engine, text
 
+from api.connections import SERVING
 from api.door import Door
 from tests import make
 from tests.api.conftest import Counter, redemption
 from tests.api.test_edges import checked_out
-from tests.api.wire import Line, head, open_door
+from tests.api.wire import Line, head, serving
 
 DISCONNECTS = 1_000
 
 
 @pytest.fixture
 def door(served: FastAPI) -> Iterator[Client]:
-    with open_door(served) as url, Client(base_url=url, timeout=30) as client:
+    with serving(served, **SERVING) as url, Client(base_url=url, timeout=30) as client:
         yield client
 
 

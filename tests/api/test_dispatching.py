@@ -1,8 +1,5 @@
-import json
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from sqlalchemy import Engine
@@ -13,44 +10,15 @@ from coupon_engine.database import transaction
 from coupon_engine.outbox import Message
 from coupon_engine.tables import Event, Outbox
 from tests import make
+from tests.listening import Listener, listening
 from tests.make import NOON
-
-
-class Listener(ThreadingHTTPServer):
-    """The far side: somebody's own server that hears of every event."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Hears)
-        self.heard: list[str] = []
-        self.answers = 204
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/events"
-
-
-class _Hears(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Listener)
-        message = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        assert message["id"] == self.headers["webhook-id"]
-        if self.server.answers == 204:
-            self.server.heard.append(message["id"])
-        self.send_response(self.server.answers)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        pass
 
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    with Listener() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+    """Somebody's own server that hears of every event."""
+    with listening(answers=204) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_whoever_listens_hears_of_every_event(database: Engine, listener: Listener) -> None:
@@ -59,8 +27,7 @@ def test_whoever_listens_hears_of_every_event(database: Engine, listener: Listen
 
     _dispatch_until_empty(database, listener.url)
 
-    with transaction(database) as session:
-        assert sorted(listener.heard) == sorted(map(str, session.exec(select(Event.id))))
+    assert _heard(listener) == _happened(database)
 
 
 def test_with_nobody_to_tell_the_outbox_does_not_grow(database: Engine) -> None:
@@ -79,11 +46,12 @@ def test_a_listener_that_says_no_is_told_again_later(database: Engine, listener:
     listener.answers = 500
 
     assert to(listener.url)(_waiting(database)) == []
+    assert listener.heard  # it was told, and has said no
+    listener.heard.clear()
     listener.answers = 204
     _dispatch_until_empty(database, listener.url)
 
-    with transaction(database) as session:
-        assert sorted(listener.heard) == sorted(map(str, session.exec(select(Event.id))))
+    assert _heard(listener) == _happened(database)
 
 
 def test_a_listener_that_is_away_loses_nothing(database: Engine) -> None:
@@ -94,6 +62,18 @@ def test_a_listener_that_is_away_loses_nothing(database: Engine) -> None:
 
     with transaction(database) as session:
         assert session.exec(select(Outbox)).all() != []
+
+
+def _heard(listener: Listener) -> list[str]:
+    """Return of which events it was told, each under its own id."""
+    for post in listener.heard:
+        assert post.headers["webhook-id"] == post.body["id"]
+    return sorted(post.body["id"] for post in listener.heard)
+
+
+def _happened(database: Engine) -> list[str]:
+    with transaction(database) as session:
+        return sorted(map(str, session.exec(select(Event.id))))
 
 
 def _waiting(database: Engine) -> list[Message]:

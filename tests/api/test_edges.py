@@ -14,11 +14,12 @@ from httpx import Client
 from sqlalchemy import Engine, QueuePool
 
 from api import connections, edges
+from api.connections import SERVING
 from api.door import Door
 from api.edges import DEEPEST, MOST_BYTES, MOST_BYTES_OF_ADDRESS, MOST_HEADERS, MOST_MEMBERS
 from coupon_engine.settings import Settings
 from tests.api.conftest import Counter
-from tests.api.wire import Line, head, open_door
+from tests.api.wire import Line, head, serving
 
 JSON = "application/json"
 MERCHANT = {"id": "0195a5c0-0000-7000-8000-000000000001", "name": "Corner shop"}
@@ -26,7 +27,7 @@ MERCHANT = {"id": "0195a5c0-0000-7000-8000-000000000001", "name": "Corner shop"}
 
 @pytest.fixture
 def door(served: FastAPI) -> Iterator[Client]:
-    with open_door(served) as url, Client(base_url=url, timeout=30) as client:
+    with serving(served, **SERVING) as url, Client(base_url=url, timeout=30) as client:
         yield client
 
 
@@ -495,7 +496,7 @@ def test_a_door_whose_connections_are_all_busy_says_so(
 def test_a_door_that_closes_waits_for_nobody_who_has_asked_nothing(
     settings: Settings, served: FastAPI
 ) -> None:
-    with open_door(served) as url:
+    with serving(served, **SERVING) as url:
         silent, slow = Line(url), Line(url)
         slow.sends(b"GET /health/live HTTP/1.1\r\n")
         time.sleep(0.1)

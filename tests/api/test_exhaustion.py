@@ -12,12 +12,13 @@ from fastapi import FastAPI
 from httpx import Client, Response
 from sqlalchemy import Engine, text
 
+from api.connections import SERVING
 from api.door import LONGEST_WAIT_SECONDS, Door
 from coupon_engine import api_keys
 from tests import make
 from tests.api.conftest import Counter
 from tests.api.test_edges import checked_out
-from tests.api.wire import open_door
+from tests.api.wire import serving
 
 MANY = 60
 # Until a seat is free, and then for a row or a connection; and a second for crowded machines.
@@ -26,7 +27,7 @@ LONGEST_SECONDS = LONGEST_WAIT_SECONDS + 5  # a wait has an end; how busy this m
 
 @pytest.fixture
 def door(served: FastAPI) -> Iterator[Client]:
-    with open_door(served) as url, Client(base_url=url, timeout=60) as client:
+    with serving(served, **SERVING) as url, Client(base_url=url, timeout=60) as client:
         yield client
 
 

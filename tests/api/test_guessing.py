@@ -209,21 +209,21 @@ def test_an_enumeration_by_many_terminals_is_told_two_thousand_times_in_an_hour(
     assert round_of_guesses(1, NOON + 60 * minute) == 75
 
 
-def gone(session: Session, at: Shop) -> dict[str, Callable[[], str]]:
-    """Codes that give a customer nothing, for as many reasons as there are."""
+def gone(session: Session, at: Shop, **more: Any) -> dict[str, Callable[[], str]]:
+    """Codes of such lots that give a customer nothing, for as many reasons as there are."""
     other = make.shop(session)
 
-    def fresh(of: Shop = at, **more: Any) -> CouponView:
+    def fresh(of: Shop = at) -> CouponView:
         return make.coupon(session, of, lot(session, of, needs_claim=True, **more))
 
     def used() -> str:
-        coupon = make.coupon(session, at, lot(session, at))
+        coupon = make.coupon(session, at, lot(session, at, **more))
         redeemed(session, at, coupon)
         return code_of(coupon)
 
     def taken() -> str:
-        coupon = make.coupon(session, at, lot(session, at), customer_id=make.customer(session, at))
-        return code_of(coupon)
+        of, somebody = lot(session, at, **more), make.customer(session, at)
+        return code_of(make.coupon(session, at, of, customer_id=somebody))
 
     def withdrawn() -> str:
         coupon = fresh()
@@ -234,7 +234,7 @@ def gone(session: Session, at: Shop) -> dict[str, Callable[[], str]]:
     def expired() -> str:
         long_ago = NOON - timedelta(days=50)
         of = make.offer(session, at, now=long_ago)
-        return code_of(make.coupon(session, at, lot(session, at, of=of), now=long_ago))
+        return code_of(make.coupon(session, at, lot(session, at, of=of, **more), now=long_ago))
 
     return {
         "unknown": a_guess,
@@ -261,12 +261,15 @@ def claims(session: Session, at: Shop, wallet: WalletView, code: str) -> CouponE
     return raised.value
 
 
-def test_a_customer_hears_the_same_of_every_code_that_gives_nothing(session: Session) -> None:
+@pytest.mark.parametrize("needs_contact", [False, True])
+def test_a_customer_hears_the_same_of_every_code_that_gives_nothing(
+    session: Session, *, needs_contact: bool
+) -> None:
     at = make.shop(session)
     heard: dict[str, Any] = {}
     sent: dict[str, Any] = {}
 
-    for reason, code in gone(session, at).items():
+    for reason, code in gone(session, at, needs_contact=needs_contact).items():
         typed = code()
         wallet = phone.wallet(session, at)
         with counted() as statements:

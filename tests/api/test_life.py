@@ -130,8 +130,8 @@ def test_a_code_drawn_by_the_door_is_read_by_the_scanner_and_redeemed(
     assert picture.headers["content-type"] == "image/png"
     assert drawing.headers["content-type"] == "image/svg+xml"
     assert drawing.text.startswith("<svg")
-    (text,) = scanner.decode(np.asarray(Image.open(BytesIO(picture.content)).convert("L")))
-    assert counter.redeems(text).status_code == 201
+    (reading,) = scanner.decode(np.asarray(Image.open(BytesIO(picture.content)).convert("L")))
+    assert counter.redeems(reading.text).status_code == 201
 
 
 def test_a_sheet_of_a_batch_is_a_pdf(counter: Counter, database: Engine) -> None:

@@ -11,7 +11,8 @@ from coupon_engine.settings import Settings
 from scanner.identity import FileKey, Signing
 from schemas.access import Role
 from tests.api import askers
-from tests.api.conftest import Clock, Counter, a_counter, serving
+from tests.api.conftest import Clock, Counter, a_counter
+from tests.api.wire import serving
 
 
 def test_a_bad_neighbour_does_not_close_the_door_to_those_who_came_in_before(

@@ -367,6 +367,7 @@ def test_a_link_works_once(
 
     with transaction(database) as session:
         assert count(session, "sign_in") == 1
+    assert len(provider.was_asked("token")) == 1  # we knew it before the provider did
 
 
 def test_a_link_that_is_opened_many_times_at_once_works_once(
@@ -397,6 +398,7 @@ def test_states_that_were_swapped_are_refused(
     answer = browser.goes(f"/oidc/{at.slug}/callback?code={code}&state={state}")
 
     nobody_is_let_in(database, browser, answer)
+    assert provider.was_asked("sold") == []
 
 
 def test_a_code_that_was_stolen_is_worth_nothing_in_another_flow(
@@ -407,13 +409,14 @@ def test_a_code_that_was_stolen_is_worth_nothing_in_another_flow(
     ann: Account,
     database: Engine,
 ) -> None:
-    """The nonce and PKCE: the victim's code, put into the thief's own flow."""
+    """The victim's code, put into the thief's own flow: PKCE, before the nonce would tell."""
     stolen = parse_qs(urlsplit(provider.signs_in(browser.starts(at))).query)["code"][0]
     state = parse_qs(urlsplit(another_browser.starts(at)).query)["state"][0]
 
     answer = another_browser.goes(f"/oidc/{at.slug}/callback?code={stolen}&state={state}")
 
     nobody_is_let_in(database, another_browser, answer)
+    assert provider.was_asked("sold") == []
 
 
 def test_a_flow_of_another_operator_is_refused_here(
@@ -426,6 +429,7 @@ def test_a_flow_of_another_operator_is_refused_here(
     answer = browser.goes(link.replace(f"/oidc/{there.slug}/", f"/oidc/{at.slug}/"))
 
     nobody_is_let_in(database, browser, answer)
+    assert provider.was_asked("token") == []
 
 
 def test_a_flow_is_good_for_ten_minutes(
@@ -452,6 +456,7 @@ def test_a_flow_ends_when_the_operator_changes_its_provider(
         )
 
     nobody_is_let_in(database, browser, browser.goes(link))
+    assert provider.was_asked("token") == []
 
 
 # Confirming: only for somebody who is signed in, and still is.
@@ -510,6 +515,7 @@ def test_a_confirmation_comes_to_nothing_once_signed_out(
 
     assert browser.goes(link).status_code == 401
 
+    assert len(provider.was_asked("token")) == 1  # for the sign-in, and no more
     with transaction(database) as session:
         assert count(session, "sign_in WHERE ended_at IS NULL") == 0
         assert count(session, "event WHERE kind = 'stepped_up'") == 0

@@ -23,7 +23,7 @@ from coupon_engine.tables import Account, SignIn
 from schemas.access import Role
 from tests import make
 from tests.api.browsers import Browser
-from tests.api.conftest import serving
+from tests.api.wire import serving
 from tests.coupon_engine.people.authenticator import Authenticator
 from tests.coupon_engine.record import count, kinds
 from tests.make import NOON, Shop

@@ -23,7 +23,8 @@ from schemas.approvals import PauseView
 from schemas.campaigns import CampaignState, Move, NewMove, Stops
 from schemas.coupons import CouponView
 from tests import make
-from tests.api.conftest import Clock, Codes, Counter, serving
+from tests.api.conftest import Clock, Codes, Counter
+from tests.api.wire import serving
 
 SECONDS = 5.0
 """What is promised between a pause and the last redemption that is accepted."""

@@ -23,6 +23,7 @@ from api import (
     coupons,
     holds,
     keys,
+    manual,
     offers,
     operators,
     problems,
@@ -80,7 +81,35 @@ def test_every_problem_has_a_page_that_tells_it(door: Client, served: FastAPI) -
     for code in codes:
         page = door.get(f"/problems/{code}")
         assert (page.status_code, f"<h1>{code}</h1>" in page.text) == (200, True)
-        assert f"problems/{code}'" in listed
+        assert listed.count(f"'problems/{code}'") == 1
+        assert "<dt>What to do<dd>" in page.text
+        assert "<a href='../problems'>" in page.text
+
+
+def test_every_problem_is_listed_under_what_to_do_about_it(door: Client) -> None:
+    titles = [group.title for group in (manual.OF_COUPONS, *manual.BY_STATUS)]
+
+    listed = door.get("/problems").text
+
+    assert re.findall("<h2>(.*?)</h2>", listed) == titles
+    for group in listed.split("<h2>")[1:]:
+        assert "problems/" in group
+    assert listed.index(titles[0]) < listed.index("problems/expired") < listed.index(titles[1])
+    assert listed.index(titles[-1]) < listed.index("problems/busy")
+
+
+def test_whoever_comes_without_a_path_is_shown_the_documentation(door: Client) -> None:
+    answer = door.get("/")
+
+    assert (answer.is_redirect, answer.headers["location"]) == (True, "/docs")
+
+
+def test_a_misspelt_word_in_a_list_is_one_slip_and_not_two() -> None:
+    told = [{"type": "too_short", "loc": ("body", "scopes"), "msg": "at least 1"}]
+    slip = {"type": "enum", "loc": ("body", "scopes", 0), "msg": "should be 'read'"}
+
+    assert problems._worth_telling([*told, slip]) == [slip]
+    assert problems._worth_telling(told) == told
 
 
 def test_an_example_names_the_rule_as_the_judge_does(served: FastAPI) -> None:

@@ -1,11 +1,11 @@
-"""The door as production opens it, and what no HTTP library would send."""
+"""A door that really listens, and what no HTTP library would send to it."""
 
 import json
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from socket import AF_INET, SHUT_WR, SO_LINGER, SOCK_STREAM, SOL_SOCKET, create_connection, socket
+from socket import SHUT_WR, SO_LINGER, SOL_SOCKET, create_connection, socket
 from struct import pack
 from threading import Thread
 from typing import Any
@@ -14,15 +14,17 @@ import uvicorn
 from fastapi import FastAPI
 from httpx import URL
 
-from api.connections import SERVING
-
 
 @contextmanager
-def open_door(app: FastAPI) -> Generator[str]:
-    """Serve with what `counterfoil serve` tells uvicorn, from a thread; return the address."""
-    with socket(AF_INET, SOCK_STREAM) as listening:
+def serving(app: FastAPI, **told: Any) -> Generator[str]:
+    """Serve from a thread, and return the address.
+
+    `told` is what uvicorn is told besides: `**SERVING`, where it must be what production tells it.
+    """
+    with socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="on", **SERVING))
+        all_told: dict[str, Any] = {"lifespan": "on", "log_config": None, **told}
+        server = uvicorn.Server(uvicorn.Config(app, **all_told))
         thread = Thread(target=server.run, args=([listening],))
         thread.start()
         while not server.started and thread.is_alive():

@@ -153,6 +153,7 @@ class Stayed:
     """
 
     said: str
+    taken: str
     story: httpx.Response
     docs: httpx.Response
     sign_ins: Mapping[str, Said]
@@ -168,10 +169,12 @@ class Stayed:
 
 @pytest.fixture(scope="module")
 def stayed() -> Iterator[Stayed]:
-    with embedded.temporary() as server:
+    with embedded.temporary() as server, listening(0) as theirs:
+        theirs.listen()
+        taken = str(theirs.getsockname()[1])
         named = {**without_settings(), "COUNTERFOIL_DATABASE_URL": server.url}
         with subprocess.Popen(
-            [*DEMO, "--port", "0"],
+            [*DEMO, "--port", taken],
             cwd=HOUSE,
             env=named,
             stdout=subprocess.PIPE,
@@ -197,6 +200,7 @@ def stayed() -> Iterator[Stayed]:
         assert running.returncode == 0
         yield Stayed(
             said="".join(said),
+            taken=taken,
             story=story,
             docs=docs,
             sign_ins=sign_ins,
@@ -434,6 +438,13 @@ def test_a_taken_port_is_left_to_whoever_has_it() -> None:
 
         with listening(port) as ours:
             assert port < ours.getsockname()[1] < port + 20
+
+
+def test_a_demo_that_has_moved_says_so_before_anything_is_issued(stayed: Stayed) -> None:
+    before = stayed.said.partition(" coupons are issued")[0]
+    (port,) = re.findall(rf"^Port {stayed.taken} is taken; this demo is at (\d+)\.", before, re.M)
+
+    assert f"The API is at http://127.0.0.1:{port}," in stayed.said
 
 
 def test_a_code_survives_the_way_through_a_picture() -> None:

@@ -27,7 +27,6 @@ from schemas.campaigns import (
     Move,
     NewBatch,
     NewCampaign,
-    NewCeiling,
     NewMove,
     NewOffer,
     NewTerms,
@@ -85,20 +84,6 @@ def approved(session: Session, at: Shop, campaign: CampaignView, **more: Any) ->
     if "seen" not in more:
         more["seen"] = looked(session, at, campaign).fingerprint
     return approving.approve(session, at.operator_id, NewApproval(**{**asked, **more}), now=NOON)
-
-
-def moved(
-    session: Session, at: Shop, of: CampaignView, ceiling: Ceiling, current: int, target: int
-) -> Any:
-    asked = NewCeiling(
-        id=make.an_id(),
-        campaign_id=of.id,
-        ceiling=ceiling,
-        current=current,
-        target=target,
-        reason="told",
-    )
-    return campaigns.move_ceiling(session, at.operator_id, asked, now=NOON)
 
 
 def lets_alone(session: Session, at: Shop, *, over_minor: int) -> None:
@@ -172,7 +157,7 @@ def test_whoever_changed_anything_since_is_an_editor(session: Session, change: s
         batch = NewBatch(id=make.an_id(), offer_id=offer.id, name="More", size=5)
         batches.create_batch(session, at.operator_id, batch, now=NOON)
     else:
-        moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000_000, 2_000_000)
+        make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000_000, 2_000_000)
 
     assert looked(session, at, campaign).editors == ("person:ann",)
     with pytest.raises(SecondPersonNeeded):
@@ -270,7 +255,7 @@ def test_a_diff_says_what_changed_before_and_after_in_both_languages(session: Se
     terms = make.terms(AmountOff(amount_minor=900))
     asked = NewTerms(id=make.an_id(), offer_id=offer.id, terms=terms)
     offers.change_terms(session, at.operator_id, asked, now=NOON)
-    moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000_000, 2_000_000)
+    make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000_000, 2_000_000)
 
     diff = looked(session, at, campaign)
     told = {
@@ -369,7 +354,7 @@ def test_a_raised_ceiling_waits_and_the_old_one_holds_meanwhile(session: Session
     one, two = (make.coupon(session, at, batch) for _ in range(2))
     redeemed(session, at, one)
 
-    answer = moved(session, at, campaign, Ceiling.BUDGET_MINOR, 300, 900)
+    answer = make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 300, 900)
 
     seen = campaigns.campaign_view(session, at.operator_id, campaign.id, now=NOON)
     assert answer.pending
@@ -386,9 +371,9 @@ def test_a_lowered_ceiling_holds_at_once_and_goes_up_again_as_far_as_was_approve
     at = make.shop(session)
     campaign = make.campaign(session, at, budget_minor=1_000)
 
-    down = moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000, 400)
-    up = moved(session, at, campaign, Ceiling.BUDGET_MINOR, 400, 1_000)
-    beyond = moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000, 1_001)
+    down = make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000, 400)
+    up = make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 400, 1_000)
+    beyond = make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 1_000, 1_001)
 
     assert (down.pending, up.pending, beyond.pending) == (False, False, True)
 
@@ -400,7 +385,7 @@ def test_every_ceiling_that_was_raised_is_in_force_once_it_is_approved(
     at = make.shop(session)
     campaign = make.campaign(session, at, planned_minor_per_minute=500)
     stood = getattr(campaign, ceiling.value)
-    moved(session, at, campaign, ceiling, stood, stood + 7)
+    make.moved(session, at, campaign, ceiling, stood, stood + 7)
 
     after = make.approved(session, at, campaign.id)
 

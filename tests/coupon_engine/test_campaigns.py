@@ -22,12 +22,10 @@ from schemas.campaigns import (
     CampaignState,
     CampaignView,
     Ceiling,
-    CeilingView,
     Move,
     NewBatch,
     NewBatchMove,
     NewCampaign,
-    NewCeiling,
     NewMove,
     Stops,
 )
@@ -71,20 +69,6 @@ def decided(
     if move is Move.APPROVE:
         return make.approved(session, at, of.id, now=now)
     return campaigns.decide(session, at.operator_id, NewMove(**asked), now=now)
-
-
-def moved(
-    session: Session, at: Shop, of: CampaignView, ceiling: Ceiling, current: int, target: int
-) -> CeilingView:
-    asked = NewCeiling(
-        id=make.an_id(),
-        campaign_id=of.id,
-        ceiling=ceiling,
-        current=current,
-        target=target,
-        reason="told",
-    )
-    return campaigns.move_ceiling(session, at.operator_id, asked, now=NOON)
 
 
 def test_a_campaign_begins_as_a_draft_with_all_of_its_ceilings(session: Session) -> None:
@@ -194,14 +178,14 @@ def test_a_ceiling_moves_from_where_its_mover_believes_it_stands(
     campaign = drafted(session, at)
     stood = getattr(campaign, ceiling.value)
 
-    answer = moved(session, at, campaign, ceiling, stood, 50)
+    answer = make.moved(session, at, campaign, ceiling, stood, 50)
 
     assert (answer.previous, answer.target) == (stood, 50)
     seen = campaigns.campaign_view(session, at.operator_id, campaign.id, now=NOON)
     expected = {**campaign.model_dump(), ceiling.value: 50}
     assert seen.model_dump() == expected
     with pytest.raises(CeilingMoved) as raised:
-        moved(session, at, campaign, ceiling, stood, 60)
+        make.moved(session, at, campaign, ceiling, stood, 60)
     assert raised.value.details == {"current": 50}
     assert kinds(session, campaign.id) == ["campaign_created", "ceiling_moved"]
 
@@ -220,9 +204,9 @@ def test_no_ceiling_sinks_below_what_was_given_out(session: Session) -> None:
         (Ceiling.MAX_ISSUED, 7, 3),
     ):
         with pytest.raises(CeilingBelowUse) as raised:
-            moved(session, at, campaign, ceiling, stood, in_use - 1)
+            make.moved(session, at, campaign, ceiling, stood, in_use - 1)
         assert raised.value.details == {"in_use": in_use}
-        assert moved(session, at, campaign, ceiling, stood, in_use).target == in_use
+        assert make.moved(session, at, campaign, ceiling, stood, in_use).target == in_use
 
     assert refused(session, at, coupons[2]).code == "limit_reached"
 
@@ -235,7 +219,7 @@ def test_a_raised_budget_lets_the_next_coupon_through(session: Session) -> None:
     redeemed(session, at, one)
     assert refused(session, at, two).code == "budget_spent"
 
-    raised = moved(session, at, campaign, Ceiling.BUDGET_MINOR, 200, 400)
+    raised = make.moved(session, at, campaign, Ceiling.BUDGET_MINOR, 200, 400)
 
     assert raised.pending
     assert refused(session, at, two).code == "budget_spent"
@@ -249,7 +233,7 @@ def test_another_operators_campaign_is_unknown(session: Session) -> None:
 
     for attempt in (
         lambda: decided(session, stranger, campaign, Move.END),
-        lambda: moved(session, stranger, campaign, Ceiling.BUDGET_MINOR, 1_000_000, 1),
+        lambda: make.moved(session, stranger, campaign, Ceiling.BUDGET_MINOR, 1_000_000, 1),
         lambda: campaigns.campaign_view(session, stranger.operator_id, campaign.id, now=NOON),
     ):
         with pytest.raises(Unknown):

@@ -19,7 +19,9 @@ def test_a_million_coupons_fill_one_shard_without_meeting() -> None:
 @settings(max_examples=50)
 @given(nth=st.integers(0, 2**40), key=st.binary(min_size=16, max_size=16))
 def test_a_coupon_stays_in_its_own_shard(nth: int, key: bytes) -> None:
-    assert positions(key)(nth) // SHARD == nth // SHARD
+    shard = nth // SHARD
+    assert positions(key)(nth) // SHARD == 2 * shard
+    assert positions(key, is_further=True)(nth) // SHARD == 2 * shard + 1
 
 
 def test_neighbours_at_issue_are_strangers_in_the_list_and_keys_differ() -> None:

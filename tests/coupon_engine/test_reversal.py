@@ -15,6 +15,7 @@ from coupon_engine.errors import (
     CouponRefused,
     LineUnknown,
     RequestReused,
+    StillProvisional,
     UndoWindowClosed,
     Unknown,
 )
@@ -330,5 +331,5 @@ def test_a_redemption_is_reversed_from_where_its_table_allows_it(
     if RedemptionState.REVERSED in MOVES[state]:
         assert reverse(session, at.operator_id, request, now=now).is_whole
     else:
-        with pytest.raises((AlreadyReversed, UndoWindowClosed)):
+        with pytest.raises((AlreadyReversed, StillProvisional, UndoWindowClosed)):
             reverse(session, at.operator_id, request, now=now)

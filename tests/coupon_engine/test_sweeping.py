@@ -7,10 +7,13 @@ from sqlalchemy import Engine, text
 from coupon_engine import apart, tries
 from coupon_engine.acting import by_system
 from coupon_engine.database import open_engine, transaction
+from coupon_engine.offline import leases
 from coupon_engine.people import ceremonies
 from coupon_engine.sweeping import KEPT, sweep
 from coupon_engine.tries import Budget
+from schemas.campaigns import OfflinePolicy
 from tests import make
+from tests.coupon_engine.record import used
 from tests.make import NOON
 
 HOUR = timedelta(hours=1)
@@ -38,3 +41,27 @@ def test_counts_and_ceremonies_go_a_day_after_they_are_over(
     with database.connect() as connection:
         left = connection.execute(text("SELECT key FROM tries")).scalars().all()
     assert left == ["counts"]
+
+
+def test_a_lease_of_a_terminal_that_was_never_heard_of_again_is_closed(
+    database: Engine, database_url: str
+) -> None:
+    with transaction(database) as session:
+        at, other = make.shop(session), make.shop(session)
+        ours = make.campaign(session, at, offline=OfflinePolicy.DEVICE_QUOTA)
+        make.coupon(session, at, make.batch(session, at, make.offer(session, at, ours)))
+        lost = make.lease(session, at)
+        make.lease(session, other)
+        heard_of = make.another_terminal(session, at)
+        make.lease(session, at, terminal_id=heard_of.id, now=NOON + HOUR)
+    last = lost.ends_at + leases.LATEST_UPLOAD
+    server = open_engine(database_url, role=apart.ROLE)
+
+    early = sweep(server, now=last - timedelta(microseconds=1))
+    late = sweep(server, now=last)
+    again = sweep(server, now=last)
+
+    server.dispose()
+    assert (early, late, again) == (0, 2, 0)
+    with transaction(database) as session:
+        assert used(session, f"9/{ours.id}") == [(20, 10_000)]

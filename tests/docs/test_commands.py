@@ -176,7 +176,7 @@ def see_the_first_campaign(out: str, folder: Path) -> None:
     picture = cv2.imread(str(folder / "coupon.png"))
 
     assert picture is not None
-    assert decode(picture)[0].startswith("CP1A")  # pyright: ignore[reportArgumentType]
+    assert decode(picture)[0].text.startswith("CP1A")  # pyright: ignore[reportArgumentType]
     assert [each["discount_minor"] for each in redemptions] == [350, 350]
     assert redemptions[0] == redemptions[1]
     assert [line["kind"] for line in story] == [LIVES[0], LIVES[1], LIVES[3]]

@@ -15,6 +15,8 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 _SYMBOL = re.compile(r"`([\w/.]+)::([\w.]+)`")
 _ALIAS = re.compile(r"`(\w+)::` is\s+`([\w/.]+)`")
 _ANSWER = re.compile(r"^ ([a-z_]+) +([\d,]+)", re.MULTILINE)
+# Tables that a bench has put into a page are looked up, not read.
+_MEASURED = re.compile(r"<!-- (\w+) -->\n.*?<!-- end of \1 -->", re.DOTALL)
 _LANGUAGES = {"sh", "python", "text", "mermaid"}
 LONGEST_PAGE = 180  # lines; the README, with two whole programs, is allowed more
 
@@ -55,7 +57,9 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES[1:], ids=name_of)
 def test_a_page_is_short(page: Path) -> None:
-    assert len(page.read_text(encoding="utf-8").splitlines()) <= LONGEST_PAGE
+    written = _MEASURED.sub("", page.read_text(encoding="utf-8"))
+
+    assert len(written.splitlines()) <= LONGEST_PAGE
 
 
 def test_every_decision_is_listed_once_under_its_number() -> None:

@@ -241,11 +241,9 @@ def test_the_race_for_a_ceremony_is_real(cast: Cast, monkeypatch: pytest.MonkeyP
 # Links.
 
 
-def everybody_accepts(cast: Cast) -> Counter[str]:
+def everybody_accepts(cast: Cast, email: str) -> Counter[str]:
     with transaction(cast.engine) as session:
-        asked = NewInvitation(
-            id=make.an_id(), email="new@example.com", name="New", role=Role.FINANCE
-        )
+        asked = NewInvitation(id=make.an_id(), email=email, name="New", role=Role.FINANCE)
         link = invitations.invite(session, cast.at.operator_id, asked, now=NOON)
     request = NewAcceptance(secret=SecretStr(link.secret), password=SecretStr(PASSWORD))
 
@@ -256,11 +254,22 @@ def everybody_accepts(cast: Cast) -> Counter[str]:
 
 
 def test_an_invitation_makes_one_account(cast: Cast) -> None:
-    outcomes = everybody_accepts(cast)
+    outcomes = everybody_accepts(cast, "new@example.com")
 
     assert outcomes == {"won": 1, "invitation_over": MANY - 1}
     with transaction(cast.engine) as session:
         assert count(session, "account WHERE email = 'new@example.com'") == 1
+
+
+def test_an_invitation_mends_an_account_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index refuses a second password for an account that is there."""
+    meet_after(monkeypatch, invitations, "_shown")
+
+    outcomes = everybody_accepts(cast, cast.ben.email)
+
+    assert outcomes == {"won": 1, "invitation_over": MANY - 1}
+    with transaction(cast.engine) as session:
+        assert count(session, "event WHERE kind = 'access_mended'") == 1
 
 
 def test_the_race_of_acceptances_is_real(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +277,7 @@ def test_the_race_of_acceptances_is_real(cast: Cast, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(invitations, "in_turn", without_a_turn)
     meet_after(monkeypatch, invitations, "_account_of")
 
-    assert everybody_accepts(cast)["won"] > 1
+    assert everybody_accepts(cast, "new@example.com")["won"] > 1
 
 
 # Owners.

@@ -6,6 +6,7 @@ What it does at a server, the tests of the pages and of the demo show.
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ from tests import make
 
 Run = Callable[..., tuple[int, str]]
 HERE = "http://127.0.0.1:8000"
+SIGN_IN = ("sign-in", HERE, "-o", "acme", "--email", "a@b.c")
 SIGNED_IN = SignedIn(server_url=HERE, cookie="__Host-counterfoil=secret", csrf="word")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -129,7 +131,14 @@ def test_a_script_that_comes_again_sends_the_next_code() -> None:
         (("sign-in", "http://elsewhere.example", "-o", "acme", "--email", "a@b.c"), "https"),
         (("request", HERE, "GET", "/v1/me", "--as", "nowhere.json"), "nowhere.json"),
         (("step-up", "--as", "nowhere.json"), "nowhere.json"),
-        (("pair", "no picture", "--save", "till.json"), "not a picture"),
+        (("pair", "no picture", "--save", "till.json"), "the text COUNTERFOIL:PAIR/"),
+        (("pair", "nonsense", "--save", "till.json"), "the text COUNTERFOIL:PAIR/"),
+        ((*SIGN_IN, "--totp", "banana"), "--totp is no app secret (letters A-Z, digits 2-7)."),
+        ((*SIGN_IN, "--code", "12345"), "A code has six digits"),
+        ((*SIGN_IN, "--code", "banana"), "A code has six digits"),
+        ((*SIGN_IN, "--save", "nowhere/x.json"), "Nothing can be kept in nowhere: No such"),
+        ((*SIGN_IN, "--save", "."), "is a folder"),
+        (("accept-invitation", HERE, "--save", "nowhere/x.json"), "Nothing can be kept in nowhere"),
     ],
 )
 def test_a_slip_is_told_in_a_line(
@@ -147,19 +156,57 @@ def test_a_slip_is_told_in_a_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nobody_listening_is_told_in_a_line(run: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A program's key."""
     file = tmp_path / "live.key"
     credentials.keep(file, "cfk_live_abcdefgh_secret")
+    return file
 
+
+def test_nobody_listening_is_told_in_a_line(run: Run, file: Path) -> None:
     status, told = run("request", "http://127.0.0.1:9", "GET", "/v1/me", "--as", str(file))
 
-    assert (status, len(told.splitlines())) == (2, 1), told
+    assert (status, told) == (
+        2,
+        "Nothing answers at http://127.0.0.1:9. Is the server running?\n",
+    )
 
 
-def test_no_json_is_told_before_it_is_sent(run: Run, tmp_path: Path) -> None:
-    file = tmp_path / "live.key"
-    credentials.keep(file, "cfk_live_abcdefgh_secret")
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [("POST", "POST needs --json."), ("DELETE", "There is no method DELETE here: GET or POST.")],
+)
+def test_what_cannot_be_meant_is_not_sent(run: Run, file: Path, method: str, told: str) -> None:
+    assert run("request", HERE, method, "/v1/keys", "--as", str(file)) == (2, f"{told}\n")
 
+
+@pytest.mark.parametrize("contents", [b"# Counterfoil\n", b"\x89PNG\r\n\xff\x00", b"{}", b""])
+def test_a_file_about_nobody_is_named_and_need_not_be_private(
+    run: Run, tmp_path: Path, contents: bytes
+) -> None:
+    file = tmp_path / "README.md"
+    file.write_bytes(contents)
+    file.chmod(0o644)
+
+    status, told = run("request", HERE, "GET", "/v1/me", "--as", str(file))
+
+    assert (status, told) == (2, f"{file} is no sign-in, terminal, wallet or API key.\n")
+
+
+def test_only_a_sign_in_can_be_confirmed(run: Run, file: Path) -> None:
+    assert run("step-up", "--as", str(file)) == (2, f"{file} is no sign-in.\n")
+
+
+def test_a_mistyped_invitation_is_told_before_a_password_is_chosen(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO("rosebud\n"))
+
+    assert run("accept-invitation", HERE) == (2, "This is no invitation.\n")
+
+
+def test_no_json_is_told_before_it_is_sent(run: Run, file: Path) -> None:
     status, told = run("request", HERE, "POST", "/v1/keys", "--as", str(file), "--json", "{")
 
     assert (status, told.startswith("--json is no JSON")) == (2, True)

@@ -47,6 +47,7 @@ from tests.make import NOON
 ID = make.an_id()
 SECRET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PIN_KEY = b"a key for PINs, 32 bytes of it.."
+SERVER_KEY = identity._jwk(FileKey(ec.generate_private_key(ec.SECP256R1())).public_key)
 
 
 @pytest.fixture
@@ -114,6 +115,7 @@ def test_a_confirmed_device_knows_who_it_is_after_a_restart(key: FileKey, tmp_pa
 
     known = Identity.load(path)
     assert (known.terminal_id, known.name) == (ID, "Counter 2")
+    assert known.server_key == SERVER_KEY
     assert known.server_url == "https://coupons.example.com"
     if os.name == "posix":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -319,6 +321,7 @@ def answering(state: PairingState) -> Callable[[httpx.Request], httpx.Response]:
         store_id=make.an_id(),
         name="Counter 2",
         pin_key="AAAA" if state is PairingState.CONFIRMED else None,
+        server_key=SERVER_KEY if state is PairingState.CONFIRMED else None,
     )
 
     def answer(request: httpx.Request) -> httpx.Response:

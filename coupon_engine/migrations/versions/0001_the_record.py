@@ -499,6 +499,7 @@ def upgrade() -> None:
         sa.Column("shard", sa.BigInteger(), nullable=False),
         sa.Column("ver", sa.BigInteger(), nullable=False),
         sa.Column("bits", sa.LargeBinary(), nullable=False),
+        sa.Column("withdrawn", sa.ARRAY(sa.Uuid()), nullable=False),
         sa.CheckConstraint("ver BETWEEN 0 AND 9007199254740992", name=op.f("ck_status_list_ver")),
         sa.ForeignKeyConstraint(
             ["operator_id", "campaign_id"],
@@ -752,7 +753,7 @@ def upgrade() -> None:
             name=op.f("ck_coupon_activated"),
         ),
         sa.CheckConstraint("octet_length(holder_key) = 33", name=op.f("ck_coupon_holder_key")),
-        sa.CheckConstraint("position BETWEEN 0 AND 1100000000", name=op.f("ck_coupon_position")),
+        sa.CheckConstraint("position BETWEEN 0 AND 4294967296", name=op.f("ck_coupon_position")),
         sa.CheckConstraint(
             "spent_minor BETWEEN 0 AND 1000000000000", name=op.f("ck_coupon_spent_minor")
         ),
@@ -834,6 +835,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("operator_id", "terminal_id", "seq", name=op.f("pk_journal_entry")),
     )
     op.create_index(
+        "ix_journal_entry_behind",
+        "journal_entry",
+        ["operator_id", "received_at"],
+        unique=False,
+        postgresql_where=sa.text("answer = 'provisional' AND redemption_id IS NULL"),
+    )
+    op.create_index(
         "ix_journal_entry_coupon",
         "journal_entry",
         ["operator_id", "coupon_id"],
@@ -841,11 +849,17 @@ def upgrade() -> None:
         postgresql_where=sa.text("coupon_id IS NOT NULL"),
     )
     op.create_index(
+        "ix_journal_entry_decided",
+        "journal_entry",
+        ["operator_id", "terminal_id", "decided_at"],
+        unique=False,
+    )
+    op.create_index(
         "ix_journal_entry_provisional",
         "journal_entry",
-        ["operator_id", "at"],
+        ["operator_id", "campaign_id", "terminal_id", "at"],
         unique=False,
-        postgresql_where=sa.text("answer = 'provisional'"),
+        postgresql_where=sa.text("answer = 'provisional' AND redemption_id IS NOT NULL"),
     )
     op.create_index(
         "ix_journal_entry_received",
@@ -1200,12 +1214,18 @@ def downgrade() -> None:
     op.drop_index(
         "ix_journal_entry_provisional",
         table_name="journal_entry",
-        postgresql_where=sa.text("answer = 'provisional'"),
+        postgresql_where=sa.text("answer = 'provisional' AND redemption_id IS NOT NULL"),
     )
+    op.drop_index("ix_journal_entry_decided", table_name="journal_entry")
     op.drop_index(
         "ix_journal_entry_coupon",
         table_name="journal_entry",
         postgresql_where=sa.text("coupon_id IS NOT NULL"),
+    )
+    op.drop_index(
+        "ix_journal_entry_behind",
+        table_name="journal_entry",
+        postgresql_where=sa.text("answer = 'provisional' AND redemption_id IS NULL"),
     )
     op.drop_table("journal_entry")
     op.drop_index(

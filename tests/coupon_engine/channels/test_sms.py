@@ -1,11 +1,7 @@
 """Short messages: to whoever sends them for us, or to the console."""
 
 import io
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
 
 import pytest
 
@@ -13,66 +9,36 @@ from coupon_engine.channels import Channel, Message, NotSent, is_this_machine
 from coupon_engine.channels.console import Console
 from coupon_engine.channels.http_sms import HttpSms
 from tests import make
+from tests.listening import Listener, listening
 from tests.make import NOON
 
 
-class Gateway(ThreadingHTTPServer):
-    """The far side: somebody who sends short messages for us."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Takes)
-        self.taken: list[tuple[dict[str, str], Any]] = []
-        self.answers = 202
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/messages"
-
-
-class _Takes(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Gateway)
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.taken.append((headers, body))
-        self.send_response(self.server.answers)
-        if self.server.answers == 302:
-            self.send_header("location", f"{self.server.url}/elsewhere")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        pass
-
-
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
+def gateway() -> Iterator[Listener]:
+    """Somebody who sends short messages for us."""
+    with listening(answers=202) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
-def test_a_message_is_one_post(gateway: Gateway) -> None:
+def test_a_message_is_one_post(gateway: Listener) -> None:
     message = a_message()
 
     HttpSms(gateway.url, "a token of the gateway").send(message)
 
-    ((headers, body),) = gateway.taken
-    assert body == {"to": message.to, "text": message.text}
-    assert headers["authorization"] == "Bearer a token of the gateway"
-    assert headers["idempotency-key"] == str(message.id)
+    (post,) = gateway.heard
+    assert post.body == {"to": message.to, "text": message.text}
+    assert post.headers["authorization"] == "Bearer a token of the gateway"
+    assert post.headers["idempotency-key"] == str(message.id)
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 429, 500, 503])
-def test_whatever_is_no_yes_was_not_sent(gateway: Gateway, status: int) -> None:
+def test_whatever_is_no_yes_was_not_sent(gateway: Listener, status: int) -> None:
     gateway.answers = status
 
     with pytest.raises(NotSent, match=f"^status {status}$"):
         HttpSms(gateway.url, None).send(a_message())
 
-    assert len(gateway.taken) == 1  # nor is it carried elsewhere
+    assert len(gateway.heard) == 1  # nor is it carried elsewhere
 
 
 def test_a_gateway_that_is_away_is_told_as_such() -> None:

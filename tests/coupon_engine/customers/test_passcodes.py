@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from coupon_engine.errors import (
     RequestReused,
     TooManyTries,
 )
+from coupon_engine.sealing import Vault
 from coupon_engine.tables import Contact, Coupon, Event, Operator, Passcode, Wallet
 from schemas.wallets import ContactKind, NewPasscode, NewPasscodeAnswer
 from tests import make
@@ -172,6 +174,30 @@ def test_nothing_in_a_row_tells_the_code_or_the_number(session: Session) -> None
 
     for secret in (code, MOBILE, MOBILE.removeprefix("+49")):
         assert secret.encode() not in b"".join([row.sealed, row.hash, row.lookup])
+    assert kept_under(b"one", session, at) == kept_under(b"one", session, at)
+    one, another_ones = kept_under(b"one", session, at), kept_under(b"another", session, at)
+    assert one.isdisjoint(another_ones)  # codes and numbers are few enough to try them all
+
+
+def kept_under(master: bytes, session: Session, at: make.Shop) -> set[bytes]:
+    """Return what is kept of one code and its number by a server with this secret."""
+    mine = phone.wallet(session, at, phone.Phone())
+    asked = NewPasscode(id=UUID(int=1), kind=ContactKind.PHONE, to=MOBILE)
+    with pytest.MonkeyPatch.context() as patch, session.begin_nested() as undone:
+        patch.setattr(passcodes, "_six_digits", lambda: "123456")
+        passcodes.ask(
+            session,
+            at.operator_id,
+            mine.id,
+            asked,
+            network=HOME,
+            vault=Vault.under(master),
+            now=NOON,
+        )
+        row = session.get_one(Passcode, (at.operator_id, asked.id))
+        kept = {row.hash, row.lookup}
+        undone.rollback()
+    return kept
 
 
 def test_the_same_id_sends_one_code(session: Session) -> None:

@@ -274,6 +274,14 @@ def test_only_stores_of_the_operator_and_only_for_roles_that_have_them(session: 
         )
 
 
+def test_whoever_misspells_a_role_is_told_those_that_can_be_invited() -> None:
+    with pytest.raises(ValidationError) as raised:
+        request(role="boss")
+
+    (slip,) = raised.value.errors()
+    assert slip["msg"] == f"Value error, must be one of {', '.join(PEOPLE)}"
+
+
 @pytest.mark.parametrize("role", list(Role))
 def test_a_role_is_one_of_people_and_has_stores_or_none(role: Role) -> None:
     store_ids = (make.an_id(),) if role in AT_A_STORE else ()

@@ -99,7 +99,12 @@ def answers(
     **other: Any,
 ) -> PairingAnswerView:
     return pairing.answer(
-        session, device.answer_to(text, **other), address=address, vault=VAULT, now=now
+        session,
+        device.answer_to(text, **other),
+        address=address,
+        vault=VAULT,
+        passphrase=make.PASSPHRASE,
+        now=now,
     )
 
 

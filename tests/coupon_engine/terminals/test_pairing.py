@@ -20,12 +20,15 @@ from coupon_engine.errors import (
     NotSignedIn,
     PairingTaken,
     RequestReused,
+    TerminalHasJournal,
     TooManyTries,
     Unknown,
 )
+from coupon_engine.offline import leases
 from coupon_engine.tables import Event, Pairing, Terminal, Tries
 from coupon_engine.terminals import pairing, shifts, terminals
 from schemas.coupons import HolderKey
+from schemas.offline import NewLease
 from schemas.terminals import (
     NewPairing,
     NewPairingRefusal,
@@ -348,6 +351,18 @@ def test_another_device_takes_a_terminals_place_and_the_old_key_is_dead(session:
     change = told(session, "terminal_paired")[-1].data
     assert change["before"]["key"] == sha256(old.public_key).hexdigest()[:16]
     assert change["after"]["key"] == sha256(new.public_key).hexdigest()[:16]
+
+
+def test_a_terminal_that_may_have_a_journal_is_no_other_device_ever(session: Session) -> None:
+    at = make.shop(session)
+    first = paired(session, at)
+    waiting = shown(session, at, terminal_id=first.terminal_id)
+    request = NewLease(id=make.an_id())
+    leases.grant(session, at.operator_id, first.terminal_id, request, now=NOON)
+
+    is_refused(TerminalHasJournal, lambda: shown(session, at, terminal_id=first.terminal_id))
+    digits = answers(session, Device(), waiting.text).digits
+    is_refused(TerminalHasJournal, lambda: confirms(session, at, waiting, digits))
 
 
 def test_a_terminal_that_was_made_before_gets_its_key(session: Session) -> None:

@@ -515,7 +515,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 ALL_CLAIMS: dict[str, Any] = {
     "iss": KEY.issuer, "jti": "x", "nbf": 0, "exp": 1, "cmp": 0, "off": 0, "sto": 0, "status": {},
     "iat": 0, "aud": "cpn:any", "nonce": "", "sd_hash": "x", "dev": "x", "seq": 0, "prev": "x",
-    "ts": 0, "sub": "x", "status_list": {}, "ver": 1,
+    "ts": 0, "sub": "x", "status_list": {}, "ver": 1, "hash": "x",
 }  # fmt: skip
 
 

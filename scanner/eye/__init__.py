@@ -1,0 +1,1 @@
+"""Pictures in, the texts of their QR codes out. What a text means is not known here."""
