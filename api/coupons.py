@@ -10,7 +10,7 @@ from api.asking.access import row_of
 from api.asking.who import Asking
 from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Page, Reading, Transaction
 from api.problems import can_fail_with
-from coupon_engine import activating, coupons, issuing, printing
+from coupon_engine import coupons, issuing, printing
 from coupon_engine.errors import (
     BatchExhausted,
     ClaimLimitReached,
@@ -22,17 +22,14 @@ from coupon_engine.errors import (
     NotAllowed,
     NotIssuing,
     RequestReused,
-    StillActivated,
     TermsMismatch,
     TooManyHolderKeys,
     Unknown,
 )
 from coupon_engine.validation.token_refused import LiveCodeRequired
 from schemas.coupons import (
-    ActivationView,
     CouponView,
     IssuedView,
-    NewActivation,
     NewClaim,
     NewCoupon,
     NewCoupons,
@@ -174,18 +171,6 @@ def rebind(
 ) -> CouponView:
     """Bind a coupon to another phone."""
     return coupons.rebind(session, operator_id, request, code_secret=code_secret, now=now)
-
-
-@router.post(
-    "/activations",
-    status_code=status.HTTP_201_CREATED,
-    responses=can_fail_with(RequestReused, Unknown, CouponTaken, CouponNotUsable, StillActivated),
-)
-def activate(
-    request: NewActivation, session: Transaction, operator_id: OperatorId, now: Now
-) -> ActivationView:
-    """Let a customer's coupon work in one store alone for a while, also without a network."""
-    return activating.activate(session, operator_id, request, now=now)
 
 
 class CouponPage(Page):

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from api import (
     accounts,
+    activations,
     api_keys,
     approvals,
     audit,
@@ -91,6 +92,7 @@ VERSION_1 = (
     holds,
     reversals,
     coupons,
+    activations,
     campaigns,
     approvals,
     pauses,

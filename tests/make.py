@@ -346,7 +346,8 @@ def read(text: str, ring: KeyRing, *, now: datetime = NOON) -> Shown:
 def lease(session: Session, at: Shop, *, now: datetime = NOON, **more: Any) -> LeaseView:
     """A lease of the shop's own terminal, or of another that is named."""
     terminal_id = more.pop("terminal_id", at.terminal.id)
-    request = NewLease(**{"id": an_id(now), **more})
+    asked: dict[str, Any] = {"id": an_id(now), **more}
+    request = NewLease(**asked)
     return leases.grant(session, at.operator_id, terminal_id, request, now=now)
 
 

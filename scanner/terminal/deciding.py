@@ -19,13 +19,11 @@ from threading import Lock, RLock
 from typing import Any
 from uuid import UUID
 
-import base45
-import cbor2
 from pydantic import ValidationError
 
 from coupon_engine.errors import RequestReused
 from coupon_engine.validation.alone import campaign_of
-from coupon_engine.validation.token import looks_like_a_coupon
+from coupon_engine.validation.token import claimed
 from scanner.terminal.hub import HubAsked, HubAway
 from scanner.terminal.journal import EntryTooLong, Spending
 from scanner.terminal.judging import Accepted, Counter
@@ -92,7 +90,7 @@ class Terminal:
 
         The same code shown again after nobody knows what became of it is the same request.
         """
-        fields = fields_in(code)
+        fields = claimed(code)
         try:
             request = NewRedemption(
                 id=new_id(self.counter.look().now),
@@ -246,7 +244,7 @@ class Terminal:
             return self._alone(request)
 
     def _heard_from_hub(self, request: NewRedemption, screen: Screen, hub_id: UUID) -> Screen:
-        fields = fields_in(request.code)
+        fields = claimed(request.code)
         if screen.is_accepted:
             # Without `asked_by`: the entry by which it is paid is the hub's own.
             self._remember(request, screen, fields, mode=Mode.HUB, note={"hub": str(hub_id)})
@@ -368,23 +366,6 @@ SLIP_OF: Mapping[HTTPStatus, Slip] = {
     HTTPStatus.TOO_MANY_REQUESTS: Slip.TOO_MANY_TRIES,
 }
 """What a no of the server means that is about no coupon. Any other: nobody knows yet."""
-
-
-def fields_in(code: str) -> CouponFields | None:
-    """Return what a code says of itself, with no signature checked; None if it says nothing.
-
-    Good for looking things up in what is ours; nothing is decided by it.
-    """
-    if not looks_like_a_coupon(code):
-        return None
-    try:
-        raw = base45.b45decode(code[4:])
-        values: Any = cbor2.loads(raw[: -64 * int(code[2])], max_depth=1, allow_indefinite=False)
-        return CouponFields(
-            **dict(zip(("jti", "cmp", "nbf", "exp", "off", "sto", "idx"), values, strict=False))
-        )
-    except (TypeError, ValueError, cbor2.CBORError):
-        return None
 
 
 class _Open:

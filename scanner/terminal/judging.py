@@ -19,8 +19,6 @@ from threading import RLock
 from typing import Any
 from uuid import UUID
 
-import base45
-import cbor2
 from pydantic import TypeAdapter
 
 from coupon_engine.errors import RequestReused
@@ -30,7 +28,7 @@ from coupon_engine.validation.discounts import takes_units
 from coupon_engine.validation.facts import Applied, Discount
 from coupon_engine.validation.judge import judge
 from coupon_engine.validation.short_code import is_short_code
-from coupon_engine.validation.token import Token, looks_like_a_coupon, read
+from coupon_engine.validation.token import Token, claimed, looks_like_a_coupon, read
 from coupon_engine.validation.token_refused import (
     BadHolderSignature,
     ChallengeRequired,
@@ -209,7 +207,9 @@ class Counter:
         except _UNPROVEN as unproven:
             # These come last: the issuer's signature holds, and what it says may be asked first.
             ask.unproven = unproven
-            return _fields_in(ask.text)
+            fields = claimed(ask.text)
+            assert fields is not None
+            return fields
         except UnknownKey:
             if at.now >= asking.place_of(bundle).decides_until:  # a newer bundle may know it
                 raise _No(_reason(Why.LEASE_EXPIRED, "bundle.keys")) from None
@@ -494,25 +494,6 @@ class _Challenges:
         while len(self._open) > MOST_CHALLENGES:
             self._open.popitem(last=False)
         return chosen
-
-
-def _fields_in(text: str) -> CouponFields:
-    """Return the fields of a text that `read` has found to be well-formed."""
-    raw = base45.b45decode(text[4:])
-    bare = raw[
-        : -64 * int(text[2])
-    ]  # CP1 ends with the issuer's signature, CP2 with the phone's too
-    jti, cmp, nbf, exp, off, sto, idx, *more = cbor2.loads(bare, max_depth=1)
-    return CouponFields(
-        jti=jti,
-        cmp=cmp,
-        nbf=nbf,
-        exp=exp,
-        off=off,
-        sto=sto,
-        idx=idx,
-        holder_key=more[0] if more else None,
-    )
 
 
 def _receipt_in_the_way(ask: _Ask, receipt: OpenReceipt | None) -> Reason | None:

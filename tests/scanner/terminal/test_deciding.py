@@ -10,7 +10,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from scanner.terminal.deciding import TRIES_AGAIN_SECONDS, fields_in
+from coupon_engine.validation.token import claimed
+from scanner.terminal.deciding import TRIES_AGAIN_SECONDS
 from scanner.terminal.showing import Decider
 from schemas.campaigns import Level, OfflinePolicy
 from schemas.refusals import Why
@@ -258,7 +259,7 @@ def test_a_terminal_whose_clock_is_wrong_signs_by_the_servers(one: One, minutes:
     "code", ["CP1", "CP1A" + "0" * 120, "CP2A" + "%" * 300, "0B3D-EF6H-JK9M", "ab", "eyJ"]
 )
 def test_what_is_no_code_of_ours_says_nothing_of_itself(code: str) -> None:
-    assert fields_in(code) is None
+    assert claimed(code) is None
 
 
 def test_what_cannot_be_asked_is_not_understood(one: One) -> None:
