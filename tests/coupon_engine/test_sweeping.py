@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from sqlalchemy import Engine, text
+from sqlmodel import Session
 
 from coupon_engine import apart, tries
 from coupon_engine.acting import by_system
@@ -13,7 +14,8 @@ from coupon_engine.sweeping import KEPT, sweep
 from coupon_engine.tries import Budget
 from schemas.campaigns import OfflinePolicy
 from tests import make
-from tests.coupon_engine.record import used
+from tests.coupon_engine.offline.device import device, world
+from tests.coupon_engine.record import rows, used
 from tests.make import NOON
 
 HOUR = timedelta(hours=1)
@@ -65,3 +67,30 @@ def test_a_lease_of_a_terminal_that_was_never_heard_of_again_is_closed(
     assert (early, late, again) == (0, 2, 0)
     with transaction(database) as session:
         assert used(session, f"9/{ours.id}") == [(20, 10_000)]
+
+
+def test_what_was_redeemed_alone_is_decided_once_nobody_can_have_been_earlier(
+    database: Engine, database_url: str
+) -> None:
+    with transaction(database) as session:
+        of = world(session)
+        one, lost = device(session, of), device(session, of)
+        one.leases(session)
+        lease = lost.leases(session)
+        one.redeems()
+        one.uploads(session)
+    last = lease.ends_at + leases.LATEST_UPLOAD
+    server = open_engine(database_url, role=apart.ROLE)
+
+    sweep(server, now=last - timedelta(microseconds=1))
+    with transaction(database) as session:
+        before = decisions(session)
+    sweep(server, now=last)
+
+    server.dispose()
+    with transaction(database) as session:
+        assert (before, decisions(session)) == (["provisional"], ["accepted"])
+
+
+def decisions(session: Session) -> list[str]:
+    return [row.decided for row in rows(session, "SELECT decided FROM redemption")]
