@@ -33,9 +33,14 @@ _LEAST_START = 0.25
 _LEAST_DEPTH = 1e-3
 _STARTS = 2
 _FREE_PROBED = 150
-_BENDS = (3, 5)
-_STEPS = (0.5, 0.25, 0.25, 0.12)
-"""Points a side by which the mesh is bent, one after the other."""
+_BENDS = (
+    ((3, (0.5, 0.25, 0.25, 0.12)), (5, (0.5, 0.25, 0.25, 0.12))),
+    ((4, (0.3, 0.3, 0.15)), (6, (0.3, 0.3, 0.15))),
+)
+"""How a grid is bent: points a side, and how many modules far they are moved, one after the other.
+
+Where the one way ends at a grid that fits only half, the other, begun anew, often does not.
+"""
 
 _WINDOWS = (5, 9)
 """Modules a side in which dark and light are told apart: for glare, and for large blots."""
@@ -330,7 +335,6 @@ def _bent(crop: _Crop, plane: _Plane) -> Iterator[Grid]:
         views = [field(-view) for view in views]
     line = np.arange(size, dtype=np.float64) + 0.5 + _FLAT_EDGE
     centres: NDArray[np.float64] = np.stack(np.meshgrid(line, line), axis=-1) * px
-    shift = np.zeros((size, size, 2))
     corners = _in_picture(crop, _moved(back, (_square(0, size) + _FLAT_EDGE) * px))
     # Pixel centres lie half a pixel from where the grid counts.
     base = centres - 0.5
@@ -339,9 +343,11 @@ def _bent(crop: _Crop, plane: _Plane) -> Iterator[Grid]:
         smooth = field(255 - smooth)
     yield _grid(views, smooth, base, corners, plane.fit)
     guide = field(cv2.GaussianBlur(views[-1], (0, 0), 0.2 * px))
-    for points in _BENDS:
-        shift = _bend(guide, base, shift, points, plane.version)
-        yield _grid(views, smooth, base + shift, corners, plane.fit)
+    for way in _BENDS:
+        shift = np.zeros((size, size, 2))
+        for points, steps in way:
+            shift = _bend(guide, base, shift, points, steps, plane.version)
+            yield _grid(views, smooth, base + shift, corners, plane.fit)
 
 
 def _grid(
@@ -371,6 +377,7 @@ def _bend(
     base: NDArray[np.float64],
     shift: NDArray[np.float64],
     points: int,
+    steps: tuple[float, ...],
     version: int,
 ) -> NDArray[np.float64]:
     """Move the points of a coarse mesh, one after the other, to where the modules agree best."""
@@ -385,7 +392,7 @@ def _bend(
         return field((values * signs + np.abs(values) * is_free).sum(axis=(-1, -2)))
 
     best = float(fits(shift[None])[0])
-    for step in _STEPS:
+    for step in steps:
         for row in range(points):
             for column in range(points):
                 wave = waves[row][:, None] * waves[column][None, :]
