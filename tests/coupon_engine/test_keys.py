@@ -12,6 +12,7 @@ from coupon_engine.errors import KeyTooYoung, MoveNotAllowed, NoFreeLetter, Requ
 from coupon_engine.keys import MOVES, NOTICE
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.keys import KeyMove, KeyState, KeyView, NewKey, NewKeyMove
+from schemas.offline import LONGEST_LEASE_SECONDS
 from tests import make
 from tests.coupon_engine.moves import every_pair, way_to
 from tests.coupon_engine.record import count, rows
@@ -87,6 +88,19 @@ def test_rotating_goes_on_accepting_what_the_old_key_signed(session: Session) ->
     assert make.read(text, after).coupon_id == coupon.id
     assert make.code(session, at, coupon, after)[3] == "B"
     assert [key.letter for key in after.values() if key.private] == ["B"]
+
+
+def test_a_key_waits_until_every_terminal_knows_it(session: Session) -> None:
+    """A terminal may judge alone by what it was told a lease ago, and be a lease late with it."""
+    at = make.shop(session)
+    make.signing_key(session, at)
+    new = published(session, at)
+    known = NOON + 2 * timedelta(seconds=LONGEST_LEASE_SECONDS)
+
+    with pytest.raises(KeyTooYoung):
+        decided(session, at, new, KeyMove.USE, now=known - timedelta(microseconds=1))
+
+    assert decided(session, at, new, KeyMove.USE, now=known).state is KeyState.IN_USE
 
 
 def test_a_retired_key_takes_its_coupons_along_and_its_private_half_is_gone(

@@ -275,10 +275,16 @@ def test_a_code_that_a_phone_has_just_signed_is_paid(session: Session) -> None:
     assert last(till.uploads(session)) == "accepted"
 
 
-def test_digits_that_nobody_has_answered_leave_it_unproven(session: Session) -> None:
+@pytest.mark.parametrize(
+    ("answered", "asked"), [("1234", "4321"), ("", "4321"), ("1234", None), ("", None)]
+)
+def test_digits_that_nobody_has_answered_leave_it_unproven(
+    session: Session, answered: str, asked: str | None
+) -> None:
+    """Nor does a terminal go round them by asking for none."""
     phone = Phone(session, "L4")
     till = phone.till(session)
-    till.redeems(shown=phone.shows(nonce="1234"), challenge="4321")
+    till.redeems(shown=phone.shows(nonce=answered), challenge=asked)
 
     assert said(session, till) == f"unproven: {Why.CHALLENGE_REQUIRED}"
 

@@ -109,7 +109,7 @@ def test_a_policy_says_who_may_decide(
     offline: OfflinePolicy, any_store: Why | None, here: Why | None, here_as_authority: Why | None
 ) -> None:
     found = [
-        told(alone(offline)),
+        told(alone(offline, place=AUTHORITY)),
         told(alone(offline, sto=HERE)),
         told(alone(offline, sto=HERE, place=AUTHORITY)),
     ]

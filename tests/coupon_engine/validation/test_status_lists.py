@@ -1,6 +1,7 @@
 """Status lists as they travel: small enough, exact, and as the standard writes them."""
 
 import random
+import tracemalloc
 import zlib
 from base64 import b85encode, urlsafe_b64decode
 from datetime import timedelta
@@ -148,10 +149,18 @@ def test_what_is_no_list_is_refused(lst: str) -> None:
 
 
 def test_a_bomb_is_not_unpacked() -> None:
+    """Nor made and then refused: what it takes is that of a list."""
     bomb = pack(bytes(50_000_000))
+    tracemalloc.start()
 
-    with pytest.raises(ValueError, match="not a status list"):
-        unpack(bomb)
+    try:
+        with pytest.raises(ValueError, match="not a status list"):
+            unpack(bomb)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most_bytes < 20 * SHARD_BYTES
 
 
 def test_a_place_lies_in_its_shard() -> None:

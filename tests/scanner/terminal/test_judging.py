@@ -288,8 +288,10 @@ def test_a_coupon_with_uses_left_is_written_down_every_time(shop: Shop) -> None:
 # Forgeries: T6 to T9. One message for all.
 
 
-def test_no_bit_of_a_coupon_can_be_changed(shop: Shop) -> None:
-    text = shown()
+@pytest.mark.parametrize(
+    "text", [shown(), presented(coupon(level=LIVE), audience="cpn:any")], ids=["static", "live"]
+)
+def test_no_bit_of_a_coupon_can_be_changed(shop: Shop, text: str) -> None:
     raw = unpacked(text)
 
     for bit in range(0, len(raw) * 8, 7):
@@ -769,6 +771,14 @@ def test_a_paper_copy_of_a_live_coupon_is_not_enough(shop: Shop) -> None:
 # What is written down: T13, T14, T18.
 
 
+def disk(shop: Shop) -> dict[str, bytes]:
+    """Every file, and what the entries say, which stands in the journal's file in base64 alone."""
+    said = [entry.model_dump_json(exclude_none=True).encode() for entry in entries(shop)]
+    shop.close()
+    files = {file.name: file.read_bytes() for file in shop.folder.rglob("*") if file.is_file()}
+    return files | {"entries": b"\n".join(said)}
+
+
 def test_a_no_is_written_down_with_a_hash_and_without_the_text(shop: Shop) -> None:
     texts = ["https://evil.example/?q=secret", SHORT_CODE, forgeries()[Why.BAD_SIGNATURE]]
 
@@ -778,7 +788,7 @@ def test_a_no_is_written_down_with_a_hash_and_without_the_text(shop: Shop) -> No
     assert [entry.kind for entry in entries(shop)] == [EntryKind.REFUSED] * 3
     assert [entry.shown_hash for entry in entries(shop)] == [hash_of(text) for text in texts]
     assert {entry.shown for entry in entries(shop)} == {None}
-    raw = b"".join(file.read_bytes() for file in shop.folder.rglob("*") if file.is_file())
+    raw = b"".join(disk(shop).values())
     assert not [text for text in texts if text.encode() in raw]
 
 
@@ -797,9 +807,8 @@ def test_a_stolen_disk_holds_no_secret_of_others(shop: Shop) -> None:
     for at in range(5):
         shop.accepts(shown(), cashier=f"C{at}", order_ref=f"r-{at}", basket=total(900))
     shop.why(SHORT_CODE)
-    shop.close()
 
-    files = {file.name: file.read_bytes() for file in shop.folder.rglob("*") if file.is_file()}
+    files = disk(shop)
 
     private = re.compile(rb'PRIVATE KEY|"d"\s*:|\bpin\b|pin_key|pepper|passphrase', re.IGNORECASE)
     assert [name for name, raw in files.items() if private.search(raw)] == ["key.pem"]
