@@ -8,10 +8,11 @@ uploaded, at the entry's own time.
 
     policy            needs                                                      at worst is lost
     online_only       the server                                                 nothing
-    store_bound       a code for this store, the store's authority               nothing
-    activated         the same, and a code that ends within two hours            nothing
+    store_bound       a code for this store, the store's authority               nothing *
+    activated         the same, and a code that ends within two hours            nothing *
     device_quota      nothing more                                    each terminal's allowance
     campaign_escrow   nothing more                                    nothing over the ceiling
+    *                 but what the server lets be spent elsewhere before it hears of it
 
 All of them need a lease that runs, a clock that is not behind, a status list that still counts,
 and something left of the allowance.
