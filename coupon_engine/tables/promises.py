@@ -42,6 +42,7 @@ class Campaign(Row, table=True):
         between("planned_minor_per_minute", 1, MOST_MINOR),
         between("max_per_minute", 1, MOST_COUNT),
         between("max_per_customer", 1, MOST_COUNT),
+        between("further_places", 0, MOST_COUNT),
         between("freshness_seconds", 15, 300),
         between("offline_count", 1, MOST_COUNT),
         between("offline_minor", 1, MOST_MINOR),

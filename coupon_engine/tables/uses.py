@@ -41,6 +41,7 @@ class Coupon(Row, table=True):
             "spent_minor BETWEEN 0 AND coalesce(balance_minor, spent_minor)", "balance"
         ),
         between("position", 0, 2**32),
+        between("activated_position", 0, 2**32),
         between("last_use_no", 0, MOST_COUNT),
         between("balance_minor", 1, MOST_MINOR),
         between("spent_minor", 0, MOST_MINOR),

@@ -349,6 +349,7 @@ BOUNDED = ("campaign", "batch", "coupon", "limit_row", "offer", "hold_claim")
 COUNTED_BY_HAND = {("offer", "version")}
 # What may be absent, and what holds then instead.
 NULL_BY_DESIGN = {
+    ("coupon", "activated_position"),  # none unless it is activated
     ("batch", "max_redemptions"),  # the batch's limit row has one all the same
     ("batch", "budget_minor"),
     ("coupon", "balance_minor"),  # no gift

@@ -170,14 +170,14 @@ def test_every_page_works_under_its_policy(watched: Watched) -> None:
     assert watched.page.locator(".opblock-body pre, .opblock-body table").count() > 3
 
     watched.opens("/problems")
-    links = [link.get_attribute("href") for link in watched.page.locator("a").all()]
+    links = [link.get_attribute("href") for link in watched.page.locator("table a").all()]
     for link in links[::20]:
         watched.opens(f"/{link}")
         assert watched.page.locator("h1").inner_text() == str(link).rpartition("/")[2]
         margin = watched.page.locator("dd, pre").first.evaluate("it => getComputedStyle(it).margin")
         assert margin != "0px 0px 0px 40px"  # its style is applied
 
-    assert len(links) > 50
+    assert len(links) > 100
     assert watched.nothing_happened(), watched
 
 

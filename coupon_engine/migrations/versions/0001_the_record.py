@@ -188,6 +188,9 @@ def upgrade() -> None:
             "freshness_seconds BETWEEN 15 AND 300", name=op.f("ck_campaign_freshness_seconds")
         ),
         sa.CheckConstraint(
+            "further_places BETWEEN 0 AND 1000000000", name=op.f("ck_campaign_further_places")
+        ),
+        sa.CheckConstraint(
             "max_per_customer BETWEEN 1 AND 1000000000", name=op.f("ck_campaign_max_per_customer")
         ),
         sa.CheckConstraint(
@@ -739,6 +742,9 @@ def upgrade() -> None:
         sa.Column("activated_store_id", sa.Uuid(), nullable=True),
         sa.Column("activated_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("activated_position", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "activated_position BETWEEN 0 AND 4294967296", name=op.f("ck_coupon_activated_position")
+        ),
         sa.CheckConstraint(
             "balance_minor BETWEEN 1 AND 1000000000000", name=op.f("ck_coupon_balance_minor")
         ),
