@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import stat
-import tempfile
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from http_message_signatures.signatures import HTTPMessageSigner
 from pydantic import TypeAdapter
 
 from coupon_engine.errors import CodeWrong
+from scanner import files
 from schemas.base import Wire
 from schemas.coupons import HolderKey
 from schemas.terminals import (
@@ -104,7 +104,7 @@ class FileKey:
         if not path.exists():
             made = ec.generate_private_key(ec.SECP256R1())
             pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            _write(path, pem)
+            files.write(path, pem)
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise KeyExposed(path)
         key = load_pem_private_key(path.read_bytes(), password=None)
@@ -132,7 +132,7 @@ class Identity(Wire):
     server_key: HolderKey
 
     def save(self, path: Path) -> None:
-        _write(path, self.model_dump_json().encode())
+        files.write(path, self.model_dump_json().encode())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -288,7 +288,7 @@ class Pins:
 
     def _keep(self, known: Mapping[UUID, _Known]) -> None:
         rows = [each.model_dump(mode="json") for each in known.values()]
-        _write(self._path, json.dumps(rows).encode())
+        files.write(self._path, json.dumps(rows).encode())
         self._known = known
 
 
@@ -306,27 +306,6 @@ def _is_right(verifier: PinVerifier, key: bytes, pin: str) -> bool:
         Type.ID,
     )
     return hmac.compare_digest(hmac.digest(key, slow, sha256), _raw(verifier.check))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read: all of it or nothing, and on disk for certain."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # mkstemp gives mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _jwk(public_key: bytes) -> HolderKey:

@@ -5,8 +5,6 @@ is refused whatever it says, so that nobody brings back a withdrawn key or a for
 The folder holds public keys, offers and bits; no secret and nobody's data.
 """
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ from coupon_engine.validation import status_lists
 from coupon_engine.validation.issuer_keys import IssuerKey, KeyRing, issuer_key, key_ring
 from coupon_engine.validation.token import Typ, verify_typed
 from coupon_engine.validation.token_refused import TokenRefused
+from scanner import files
 from schemas.base import Wire
 from schemas.coupons import HolderKey
 from schemas.offline import Bundle, BundleKey, Changed, Millis, StatusListClaims
@@ -105,7 +104,7 @@ class Holdings:
             if self._bundle is not None and bundle.ver <= self._bundle.ver:
                 raise HoldingRefused("the bundle is older than the one that is held")
             ring = _ring_of(bundle)
-            _write(self._folder / BUNDLE_FILE, bundle_jwt)
+            files.write(self._folder / BUNDLE_FILE, bundle_jwt.encode())
             self._take(bundle, bundle_jwt, ring)
             return bundle
 
@@ -133,7 +132,7 @@ class Holdings:
                 exp=shard.exp,
                 lst=status_lists.pack(shard.bits),
             )
-            _write(self._list_file(cmp, claims.shard), kept.model_dump_json())
+            files.write(self._list_file(cmp, claims.shard), kept.model_dump_json().encode())
             self._shards[cmp, claims.shard] = shard
             self._hear(_instant(claims.iat))
             return claims.ver
@@ -261,18 +260,3 @@ def _issuer_key(key: BundleKey, issuer: str) -> IssuerKey:
 
 def _instant(second: int) -> datetime:
     return datetime.fromtimestamp(second, UTC)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing, and on disk for certain."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)  # mkstemp gives mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
