@@ -26,7 +26,7 @@ STATIC = "/docs/static"
 STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { overflow-wrap: anywhere; }
+h1 { font-size: min(2rem, 7vw); overflow-wrap: anywhere; }
 h2 { margin-top: 2rem; }
 dt { font-weight: 600; margin-top: .75rem; }
 dd { margin: 0; }
