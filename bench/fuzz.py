@@ -27,27 +27,30 @@ _TARGET, _CORPUS = "COUNTERFOIL_BENCH_TARGET", "COUNTERFOIL_BENCH_CORPUS"
 def main(
     seconds: Annotated[int, typer.Option(help="For each target.")] = SECONDS,
     target: Annotated[list[str] | None, typer.Option(help="Only these; all if left out.")] = None,
+    inputs: Annotated[int, typer.Option(help="At most, for each target; -1 for any.")] = -1,
+    seed: Annotated[int, typer.Option(help="The same inputs again; 0 for others.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Try to break every reader."""
     from bench.readers import TARGETS  # noqa: PLC0415 (whoever fuzzes imports it otherwise)
 
-    told = {name: _inputs_of(name, seconds) for name in target or TARGETS}
+    limits = (f"-max_total_time={seconds}", f"-runs={inputs}", f"-seed={seed}")
+    told = {name: _inputs_of(name, limits) for name in target or TARGETS}
     if as_json:
         typer.echo(json.dumps({"inputs": told}))
         return
-    for name, inputs in told.items():
-        typer.echo(f"{name:<12} {inputs:>10,} inputs, none broke it")
+    for name, seen in told.items():
+        typer.echo(f"{name:<12} {seen:>10,} inputs, none broke it")
 
 
-def _inputs_of(name: str, seconds: int) -> int:
+def _inputs_of(name: str, limits: tuple[str, ...]) -> int:
     """Fuzz one target in a process of its own, and return how many inputs it has seen."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
-        environment = {**os.environ, _TARGET: name, _CORPUS: str(corpus)}
+        environment = {**os.environ, _TARGET: name, _CORPUS: str(corpus), "PYTHONHASHSEED": "0"}
         options = (
-            f"-max_total_time={seconds}",
+            *limits,
             f"-artifact_prefix={folder}/",
             "-timeout=10",
             "-rss_limit_mb=4096",

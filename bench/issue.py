@@ -90,6 +90,8 @@ def _bench(seconds: float, rows: int) -> Generator[Bench]:
         engine = database.engine
         at = shop.open_shop(engine, now=now)
         batch_id = shop.new_batch(engine, at, now=now)
+        # Before the door opens: behind it is who sends the message that the peer copies.
+        peer = _peer(engine, at, batch_id, Path(closing.enter_context(peers.folder())), now=now)
         yield Bench(
             engine=engine,
             limited=database.limited,
@@ -99,7 +101,7 @@ def _bench(seconds: float, rows: int) -> Generator[Bench]:
             without_codes_id=shop.new_batch(engine, at, now=now),
             copied_id=shop.new_batch(engine, at, now=now),
             door=closing.enter_context(door.opened(database.settings, workers=1)),
-            peer=_peer(engine, at, batch_id, Path(closing.enter_context(peers.folder())), now=now),
+            peer=peer,
             database_pid=peers.server_pid(engine),
             seconds=seconds,
             rows=rows,

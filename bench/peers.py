@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, make_url, text
 
 from bench.machine import parent_of
 from bench.shop import DISCOUNT_MINOR, Shop
@@ -69,6 +69,7 @@ def redeeming(engine: Engine, shop: Shop, batch_id: UUID, like: UUID, folder: Pa
     with engine.begin() as connection:
         for statement in _BEFORE_REDEEMING:
             connection.execute(text(statement), values)
+        _must_have_one_like(connection)
         coupons = connection.execute(text("SELECT count(*) FROM bench_coupon")).scalar_one()
     script = folder / "redeem.sql"
     script.write_text(_REDEEM.format(discount_minor=DISCOUNT_MINOR), encoding="utf-8")
@@ -80,6 +81,7 @@ def issuing(engine: Engine, batch_id: UUID, like: UUID, folder: Path) -> Peer:
     with engine.begin() as connection:
         for statement in _BEFORE_ISSUING:
             connection.execute(text(statement), {"batch_id": batch_id, "like": like})
+        _must_have_one_like(connection)
     script = folder / "issue.sql"
     script.write_text(_ISSUE, encoding="utf-8")
     return Peer(engine.url.render_as_string(hide_password=False), script, 1)
@@ -94,6 +96,12 @@ def server_pid(engine: Engine) -> int:
 
 def folder() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="counterfoil-bench-")
+
+
+def _must_have_one_like(connection: Connection) -> None:
+    """A peer with nothing to copy writes almost nothing, and looks very fast."""
+    if (many := connection.execute(text("SELECT count(*) FROM bench_like")).scalar_one()) != 1:
+        raise RuntimeError(f"the peer has {many} things to copy")
 
 
 def _pgbench() -> Path:

@@ -91,13 +91,15 @@ def _bench(seconds: float, workers: int) -> Generator[Bench]:
         database = closing.enter_context(shop.durable_database())
         engine = database.engine
         at = shop.open_shop(engine, now=now)
+        # Before the door opens: behind it is who sends the message that the peer copies.
+        peer = _peer(engine, at, Path(closing.enter_context(peers.folder())), now=now)
         bench = Bench(
             engine=engine,
             limited=database.limited,
             at=at,
             batch_id=shop.new_batch(engine, at, now=now),
             door=closing.enter_context(door.opened(database.settings, workers=workers)),
-            peer=_peer(engine, at, Path(closing.enter_context(peers.folder())), now=now),
+            peer=peer,
             database_pid=peers.server_pid(engine),
             seconds=seconds,
         )

@@ -206,7 +206,7 @@ def read_pairing_text(text: str) -> tuple[str, str]:
     """Return the secret and the server's address.
 
     Raises:
-        ValueError: This is no picture for pairing.
+        ValueError: This is no picture for pairing, or not the one text that says this.
     """
     found = re.fullmatch(
         r"COUNTERFOIL:PAIR/([A-Z2-7]{26})/(HTTPS?)://([A-Z0-9.:%-]{1,255})(/[A-Z0-9$%*+./:-]*)?",
@@ -215,7 +215,10 @@ def read_pairing_text(text: str) -> tuple[str, str]:
     if found is None:
         raise ValueError("not a picture for pairing")
     secret, scheme, host, path = found.groups(default="")
-    return secret, f"{scheme.lower()}://{unquote(host).lower()}{unquote(path)}"
+    url = f"{scheme.lower()}://{unquote(host).lower()}{unquote(path)}"
+    if pairing_text(secret, url) != text:
+        raise ValueError("not a picture for pairing: an address that nobody writes like this")
+    return secret, url
 
 
 def _drawn(text: str) -> str:

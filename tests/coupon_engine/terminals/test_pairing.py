@@ -511,6 +511,9 @@ def test_any_server_fits_into_the_smallest_kind_of_picture(address: str) -> None
         f"COUNTERFOIL:PAIR/{'A' * 26}/HTTPS://A/?B",
         f"counterfoil:pair/{'A' * 26}/https://a",
         f"COUNTERFOIL:PAIR/{'A' * 26}/HTTPS://A\n",
+        f"COUNTERFOIL:PAIR/{'A' * 26}/HTTPS://A%%",
+        f"COUNTERFOIL:PAIR/{'A' * 26}/HTTPS://A/%41",
+        f"COUNTERFOIL:PAIR/{'A' * 26}/HTTPS://A/%FF",
     ],
 )
 def test_another_picture_pairs_nothing(text: str) -> None:
