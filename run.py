@@ -37,6 +37,7 @@ def main(arguments: "list[str]") -> int:
         check_python(sys.version_info[:2])
         command = command_line(HOUSE, arguments)
         prepare(HOUSE)
+        build_apps(HOUSE)
     except CannotRun as problem:
         print(f"run.py: {problem}", file=sys.stderr)
         return 1
@@ -105,6 +106,12 @@ def prepare(house: Path) -> None:
     stamp.write_text("\n".join(wanted) + "\n", encoding="utf-8")
 
 
+def build_apps(house: Path) -> None:
+    """Bring the web apps up to their sources; a moment where they are so already."""
+    if (house / "redemption_app").is_dir():
+        quietly([str(python_of(house)), "-m", "redemption_app.build"], house)
+
+
 # Compiling every module at once would cost more than all the downloads; Python does it when needed.
 PIP = [
     *("-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "3"),
@@ -152,7 +159,8 @@ def quietly(command: "list[str]", house: Path) -> None:
     done = subprocess.run(
         command,
         cwd=str(house),
-        env=dict(os.environ, PIP_USER="0"),  # a user's own pip setting that a venv refuses
+        # A user's own pip setting that a venv refuses; and `build_apps` has better words than pip.
+        env=dict(os.environ, PIP_USER="0", COUNTERFOIL_WITHOUT_APPS="1"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

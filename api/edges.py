@@ -71,17 +71,28 @@ class Profile:
 
 
 def page_policy(
-    *, script: str = "'self'", style: str = "'self'", has_trusted_types: bool = True
+    *, script: str = "'self'", style: str = "'self'", trusted_types: str | None = "'none'"
 ) -> str:
     """Return the policy of a page that uses what this server serves, and nothing else.
 
-    Without `has_trusted_types` a script of ours may still make elements out of texts.
+    `trusted_types` names who may make elements and scripts out of texts; where it is None,
+    every script of ours may.
     """
-    trusted = "; require-trusted-types-for 'script'; trusted-types 'none'"
+    trusted = f"; require-trusted-types-for 'script'; trusted-types {trusted_types}"
     return (
         f"default-src 'none'; script-src {script}; style-src {style}; img-src 'self' data:; "
         "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; "
-        f"frame-ancestors 'none'; base-uri 'none'{trusted * has_trusted_types}"
+        f"frame-ancestors 'none'; base-uri 'none'{trusted if trusted_types else ''}"
+    )
+
+
+def _app_page(*permits: str) -> "Profile":
+    """Return what a web app may do: Svelte makes elements of its texts, and WASM reads codes."""
+    return Profile(
+        policy=page_policy(
+            script="'self' 'wasm-unsafe-eval'", trusted_types="svelte-trusted-html counterfoil"
+        ),
+        permits=frozenset(permits),
     )
 
 
@@ -90,8 +101,11 @@ PROFILES: Mapping[str, Profile] = {
     "/": Profile(),
     # Swagger UI writes HTML as text, so its page cannot have Trusted Types. It shows our own
     # document and nothing that anybody has sent.
-    "/docs": Profile(policy=page_policy(has_trusted_types=False)),
+    "/docs": Profile(policy=page_policy(trusted_types=None)),
     "/problems": Profile(policy=page_policy()),
+    "/wallet": _app_page("camera", "geolocation", "screen-wake-lock"),
+    "/counter": _app_page("camera", "screen-wake-lock"),
+    "/console": _app_page("publickey-credentials-create", "publickey-credentials-get"),
     # Published for the world, and about nobody: a verifier may be a page of another house.
     "/.well-known": Profile(
         more={"Cross-Origin-Resource-Policy": "cross-origin", "Access-Control-Allow-Origin": "*"}

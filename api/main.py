@@ -18,6 +18,7 @@ from api import (
     activations,
     api_keys,
     approvals,
+    apps,
     audit,
     batches,
     bundles,
@@ -168,6 +169,7 @@ def app(
         made.include_router(module.router)
     made.include_router(oidc.flow)
     made.include_router(status_lists.world)
+    apps.install(made)
     manual.install(made)
     problems.install(made)
     made.add_middleware(edges.Edge, is_https=settings.issuer_url.startswith("https:"))

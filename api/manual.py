@@ -166,7 +166,7 @@ async def docs(request: Request) -> HTMLResponse:
     script, _, end = after.partition("</script>")
     script = DARK + script
     # The one script that stands in the page's own text, by its fingerprint.
-    policy = page_policy(script=f"'self' {_fingerprint(script.encode())}", has_trusted_types=False)
+    policy = page_policy(script=f"'self' {_fingerprint(script.encode())}", trusted_types=None)
     return HTMLResponse(
         f"{head}<head>{LIGHT_OR_DARK}{before}<script>{script}</script>{end}",
         headers={"Content-Security-Policy": policy},

@@ -4,7 +4,6 @@ And a real browser, for those who ask for it.
 """
 
 import os
-import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +20,7 @@ from sqlmodel import Session
 from coupon_engine import acting, apart, embedded
 from coupon_engine.database import open_engine, transaction
 from coupon_engine.migrating import migrate
+from tests import browser
 
 # Time is not judged in tests, and cores may be busy.
 settings.register_profile("here", deadline=None)
@@ -32,14 +32,15 @@ ANOTHER_SERVER = "COUNTERFOIL_TEST_DATABASE_URL"
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser for the tests of one file: while it runs, no other event loop can."""
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    found = browser.found()
     if found is None:
-        pytest.skip("there is no Chromium on this machine")
+        pytest.skip("there is no Chromium on this machine, and none could be fetched")
     with sync_playwright() as playwright:
-        # As root Chromium runs only without its sandbox; it sees nothing but our own pages here.
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+        opened = playwright.chromium.launch(
+            executable_path=found.program, args=found.arguments, env=dict(found.environment)
+        )
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")
