@@ -115,7 +115,10 @@ def _pyzbar() -> Read | str:
 
     def read(image: Picture) -> list[str]:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        found = pyzbar.decode(grey, symbols=[pyzbar.ZBarSymbol.QRCODE])
+        try:
+            found = pyzbar.decode(grey, symbols=[pyzbar.ZBarSymbol.QRCODE])
+        except ValueError:
+            return []  # its binding trips over a code that the library saw, but not which way up
         return [code.data.decode("utf-8", errors="replace") for code in found]
 
     return read

@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, TypeVar
@@ -30,6 +31,7 @@ from bench.decoders import OURS, ZXING, Decoder
 from bench.pictures import clips, counter, phone, photographs
 from bench.pictures.camera import photograph
 from bench.pictures.clips import FRAMES_PER_S, Clip
+from bench.pictures.proof import is_proven
 from bench.pictures.sample import Picture, Sample, Score, score
 
 T = TypeVar("T")
@@ -185,7 +187,8 @@ def looks(samples: Sequence[Sample], everybody: Sequence[Decoder]) -> dict[str, 
             began = time.process_time()
             readings = decoder.read(picture)
             ms = 1000 * (time.process_time() - began)
-            looked[decoder.name].append(Look(sample, score(sample, readings), ms))
+            scored = score(sample, readings, partial(is_proven, picture))
+            looked[decoder.name].append(Look(sample, scored, ms))
     return looked
 
 

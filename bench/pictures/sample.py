@@ -30,7 +30,7 @@ class Sample:
         return bool(self.texts) or self.unknown_count > 0
 
 
-_ALPHABETS = ("utf-8", "cp932", "gb18030", "latin-1")  # what readers guess
+_ALPHABETS = ("utf-8", "cp932", "gb18030", "big5", "latin-1")  # what readers guess
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,14 @@ class Score:
     false: tuple[str, ...]
 
 
-def score(sample: Sample, readings: Iterable[str]) -> Score:
+def score(
+    sample: Sample,
+    readings: Iterable[str],
+    is_proven: Callable[[str], bool] = lambda _text: False,
+) -> Score:
     """Compare texts exactly, each once; a text that nothing vouches for is a false reading.
+
+    Where nobody knows a code's text, a text that the picture itself proves is read, too.
 
     A QR code need not say in which alphabet its bytes are. Who reads the bytes and guesses another
     alphabet than whoever wrote the truth down has neither met it nor made anything up.
@@ -53,7 +59,10 @@ def score(sample: Sample, readings: Iterable[str]) -> Score:
     )  # OpenCV tells a code it could not read as ""
     hits = read & sample.texts
     there = {spelling for text in sample.texts for spelling in _spellings(text)}
-    guessed = read & sample.candidates if sample.unknown_count else frozenset[str]()
+    guessed = frozenset[str]()
+    if sample.unknown_count:
+        guessed = read & sample.candidates
+        guessed |= {text for text in sorted(read - hits - guessed) if is_proven(text)}
     return Score(
         any_hit=bool(hits or guessed),
         all_codes=sample.has_codes

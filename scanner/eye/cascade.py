@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scanner.eye import views
 from scanner.eye.finders import Finder, binary, finders, half_sightings, sightings
-from scanner.eye.grid import Grid, grids
+from scanner.eye.grid import Blank, Grid, grids
 from scanner.eye.levels import settled
 from scanner.eye.reading import Effort, Picture, Points, Reading, each_once, grey, picture
 from scanner.eye.soft import meant
@@ -73,6 +73,9 @@ class Look:
         self.readings: list[Reading] = []
         self.waiting: list[Sighting] = []
         self.tried: list[Sighting] = []
+        self.blanks = 0
+        """How often a grid lay well on finders alone, which is twice the work of any other."""
+
         self.unread: list[Grid] = []
         """Places where the patterns of a code are, but no text could be had."""
 
@@ -81,6 +84,11 @@ class Look:
         if most_px not in self._smaller:
             self._smaller[most_px] = views.reduced(self.grey, most_px)
         return self._smaller[most_px]
+
+    @property
+    def is_spent(self) -> bool:
+        """No grid may be laid any more, so there is no use in looking for places."""
+        return len(self.tried) + self.blanks >= self.most_fits
 
     def is_read_at(self, corners: Points) -> bool:
         """Tell whether the middle of this place lies in a code that was read."""
@@ -140,7 +148,7 @@ def fitted(seen: Look, step: str, *, most: int = _SIGHTINGS_USED) -> Iterator[No
     waiting, seen.waiting = seen.waiting, []
     tries = 0
     for sighting in waiting:
-        if tries == most or len(seen.tried) >= seen.most_fits:
+        if tries == most or seen.is_spent:
             return
         if seen.is_read_at(sighting.corners) or any(_alike(sighting, t) for t in seen.tried):
             continue
@@ -149,6 +157,10 @@ def fitted(seen: Look, step: str, *, most: int = _SIGHTINGS_USED) -> Iterator[No
         best: Grid | None = None
         for grid in grids(seen.grey, sighting):
             if grid is None:
+                yield
+                continue
+            if isinstance(grid, Blank):
+                seen.blanks += 1
                 yield
                 continue
             best = grid if best is None or grid.fit > best.fit else best
@@ -174,15 +186,19 @@ def text_in(grid: Grid) -> str | None:
 def searched(seen: Look, through: Iterable[View]) -> Iterator[None]:
     """Look for finder patterns where no code was read yet."""
     for view in through:
+        if seen.is_spent:
+            return
         found, scale = _found(seen, view)
         yield
-        _wait(seen, sightings(found[:_FINDERS_USED])[:_SIGHTINGS_USED], scale)
+        _wait(seen, sightings(found[:_FINDERS_USED], most=_SIGHTINGS_USED), scale)
         yield from fitted(seen, view.name)
 
 
 def completed(seen: Look) -> Iterator[None]:
     """Look for codes with one finder torn, dirty or in shadow."""
     for view in _HALF_VIEWS:
+        if seen.is_spent:
+            return
         found, scale = _found(seen, view)
         yield
         _wait(seen, half_sightings(found[:_HALF_FINDERS_USED])[:_HALF_SIGHTINGS_USED], scale)
@@ -245,9 +261,9 @@ _HALF_VIEWS = (
 )
 
 
-def located(seen: Look) -> Iterator[None]:
+def located(seen: Look, *, most_px: int = views.REDUCED_PX) -> Iterator[None]:
     """Ask OpenCV where it sees a code, for another opinion."""
-    image = seen.at_most(views.REDUCED_PX)
+    image = seen.at_most(most_px)
     if min(image.shape) < LEAST_SIDE:
         return
     scale = (np.array(seen.grey.shape[::-1]) / image.shape[::-1]).mean()

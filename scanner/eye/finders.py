@@ -25,6 +25,7 @@ _LARGEST_STEP = 2.2
 """Of one code the nearest finder looks so much larger than the farthest, at most."""
 
 _LEAST_SINE = 0.35
+_RING_POINTS = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +41,18 @@ class Finder:
     looks: float
     """How much it looks like a finder: 0 is perfect."""
 
-    def five_modules(self, towards: NDArray[np.float64]) -> float:
-        """Measure through the centre how long five modules are in this direction."""
-        direction = towards / max(float(np.hypot(*towards)), 1e-9)
-        along, across = self.ring @ direction, self.ring @ np.array([-direction[1], direction[0]])
-        crosses = np.signbit(across) != np.signbit(np.roll(across, -1))
-        a, b = across[crosses], np.roll(across, -1)[crosses]
-        at = along[crosses] + (np.roll(along, -1)[crosses] - along[crosses]) * a / (a - b)
-        return float(np.ptp(at)) if len(at) > 1 else 5 * self.module_px
+    def five_modules(self, towards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Measure through the centre how long five modules are in each of these directions."""
+        way = towards / np.maximum(np.hypot(*towards.T), 1e-9)[:, None]
+        along, across = self.ring @ way.T, self.ring @ np.stack([-way[:, 1], way[:, 0]])
+        along_next, across_next = np.roll(along, -1, axis=0), np.roll(across, -1, axis=0)
+        crosses = np.signbit(across) != np.signbit(across_next)
+        share = across / np.where(crosses, across - across_next, 1)
+        at = along + (along_next - along) * share
+        length = np.max(at, axis=0, where=crosses, initial=-np.inf) - np.min(
+            at, axis=0, where=crosses, initial=np.inf
+        )
+        return np.where(crosses.sum(axis=0) > 1, length, 5 * self.module_px)
 
 
 def binary(grey: Picture, *, window: int, offset: int = 0) -> Picture:
@@ -108,7 +113,7 @@ def _finder(ring: NDArray[np.int32], square: NDArray[np.int32]) -> Finder | None
     if off > 0.15:
         return None
     looks = abs(np.log(ratio * 9 / 25)) + 3 * off + 2 * (1 - solid)
-    outline = ring[:, 0].astype(np.float64) - centre
+    outline = ring[:: len(ring) // _RING_POINTS + 1, 0].astype(np.float64) - centre
     shape = np.array([(b["mu20"], b["mu11"]), (b["mu11"], b["mu02"])]) / b["m00"]
     return Finder(centre, outline, shape, float(np.sqrt(hole) / 5), float(looks))
 
@@ -121,52 +126,51 @@ def _apart(found: list[Finder]) -> list[Finder]:
     return kept
 
 
-def sightings(found: list[Finder]) -> list[Sighting]:
+def sightings(found: list[Finder], *, most: int) -> list[Sighting]:
     """Return where three finders stand as those of one code do, the likeliest first."""
     if len(found) < 3:
         return []
-    number = len(found)
-    centres = np.array([finder.centre for finder in found])
-    away = centres[None] - centres[:, None]
-    lengths = np.hypot(away[..., 0], away[..., 1])
-    chords = np.array(
-        [[5.0 if i == j else found[i].five_modules(away[i, j]) for j in range(number)]
-         for i in range(number)]
-    )  # fmt: skip
-    modules = 10 * lengths / (chords + chords.T)
-    tries: list[tuple[float, int, int, int]] = []
-    for three in combinations(range(number), 3):
-        for i in range(3):
-            corner, b, c = three[i], three[i - 2], three[i - 1]
-            unlike = _unlikeness(modules[corner, b], modules[corner, c])
-            if unlike > _LARGEST_UNLIKENESS:
-                continue
-            turn = away[corner, b, 0] * away[corner, c, 1] - away[corner, b, 1] * away[corner, c, 0]
-            sine = turn / (lengths[corner, b] * lengths[corner, c])
-            sizes = [found[each].module_px for each in three]
-            if abs(sine) < _LEAST_SINE or max(sizes) > _LARGEST_STEP * min(sizes):
-                continue
-            rating = (
-                unlike
-                + 0.5 * (1 - abs(sine))
-                + 0.5 * np.log(max(sizes) / min(sizes))
-                + 0.2 * sum(found[each].looks for each in three)
-            )
-            # Clockwise from the corner comes the top right one first.
-            tries.append(
-                (float(rating), corner, b, c) if turn > 0 else (float(rating), corner, c, b)
-            )
-    tries.sort()
+    threes = np.array(list(combinations(range(len(found)), 3)), np.intp)
+    turned = np.concatenate([threes, threes[:, [1, 2, 0]], threes[:, [2, 0, 1]]])
+    corner, b, c = turned[:, 0], turned[:, 1], turned[:, 2]
+    modules, away = _apart_in_modules(found)
+    unlike = _unlikeness(modules[corner, b], modules[corner, c])
+    to_b, to_c = away[corner, b], away[corner, c]
+    turn = to_b[:, 0] * to_c[:, 1] - to_b[:, 1] * to_c[:, 0]
+    sine = np.abs(turn) / (np.hypot(*to_b.T) * np.hypot(*to_c.T))
+    px = np.array([finder.module_px for finder in found])
+    px = np.stack([px[corner], px[b], px[c]])
+    step = px.max(axis=0) / px.min(axis=0)
+    looks = np.array([finder.looks for finder in found])
+    rating = (
+        unlike + 0.5 * (1 - sine) + 0.5 * np.log(step) + 0.2 * (looks[corner] + looks[b] + looks[c])
+    )
+    fits = (unlike <= _LARGEST_UNLIKENESS) & (sine >= _LEAST_SINE) & (step <= _LARGEST_STEP)
+    likeliest = np.flatnonzero(fits)[np.argsort(rating[fits], kind="stable")][:most]
+    corner, b, c, turn = corner[likeliest], b[likeliest], c[likeliest], turn[likeliest]
+    sides = (modules[corner, b] + modules[corner, c]) / 2
+    # Clockwise from the corner comes the top right one first.
+    first, second = np.where(turn > 0, b, c), np.where(turn > 0, c, b)
     return [
-        _sighting(found[corner], found[b], found[c], (modules[corner, b] + modules[corner, c]) / 2)
-        for _, corner, b, c in tries
+        _sighting(found[int(corner[i])], found[int(first[i])], found[int(second[i])], sides[i])
+        for i in range(sides.size)
     ]
 
 
-def _unlikeness(a: float, b: float) -> float:
+def _apart_in_modules(
+    found: list[Finder],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how far each two are apart, in modules, and which way, in pixels (n, n, 2)."""
+    centres = np.array([finder.centre for finder in found])
+    away = centres[None] - centres[:, None]
+    chords = np.array([finder.five_modules(ways) for finder, ways in zip(found, away, strict=True)])
+    return 10 * np.hypot(away[..., 0], away[..., 1]) / (chords + chords.T), away
+
+
+def _unlikeness(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Say how far two sides, in modules, are from being those of one code."""
     mean = (a + b) / 2
-    return abs(a - b) / mean if 11 < mean < 185 else np.inf
+    return np.where((mean > 11) & (mean < 185), np.abs(a - b) / np.maximum(mean, 1e-9), np.inf)
 
 
 def _sighting(corner: Finder, b: Finder, c: Finder, modules: float) -> Sighting:
@@ -185,7 +189,8 @@ def half_sightings(found: list[Finder]) -> list[Sighting]:
         if max(a.module_px, b.module_px) > _LARGEST_STEP * min(a.module_px, b.module_px):
             continue
         between = b.centre - a.centre
-        modules = 10 * np.hypot(*between) / (a.five_modules(between) + b.five_modules(between))
+        chords = a.five_modules(between[None])[0] + b.five_modules(between[None])[0]
+        modules = 10 * np.hypot(*between) / chords
         upright, tilted = _squared((a.shape + b.shape) / 2)
         straight = upright @ between
         rating = a.looks + b.looks

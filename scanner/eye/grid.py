@@ -6,7 +6,7 @@ smooth bend, finer and finer, that makes these patterns agree better still, and 
 as surely dark or light as they can be. What comes out are sampled modules for `soft.meant`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scanner.eye.reading import Field, Picture, Points, field, picture
-from scanner.eye.symbol import VERSIONS, pattern_of, size_of, version_of
+from scanner.eye.symbol import (
+    VERSIONS,
+    format_places,
+    format_words,
+    pattern_of,
+    size_of,
+    version_of,
+)
 from scanner.eye.zxing import Sighting
 
 _CROP_MODULE_PX = 5
@@ -29,9 +36,19 @@ _LEAST_CROP_PX = 12
 _LEAST_FIT = 0.35
 """Of 1: patterns that agree less are no code. Chance seldom gives 0.3, torn codes give 0.5."""
 
+_STILL_TO_COME = 0.06
+"""By so much the last, small moves of a plane make it fit better, at most."""
+
+_LEAST_MARKS = 0.55
+"""Of 1, without the finders. Modules drawn by lot give 0.4 and seldom 0.6, torn codes 0.75."""
+
 _LEAST_START = 0.25
 _LEAST_DEPTH = 1e-3
+_NOWHERE = -1e4
 _STARTS = 2
+_PLANES_AT_ONCE = 32
+"""As many as fit into the cache; all at once take twice as long."""
+
 _FREE_PROBED = 150
 _BENDS = (
     ((3, (0.5, 0.25, 0.25, 0.12)), (5, (0.5, 0.25, 0.25, 0.12))),
@@ -56,7 +73,12 @@ class Grid:
     fit: float
 
 
-def grids(grey: Picture, sighting: Sighting) -> Iterator[Grid | None]:
+@dataclass(frozen=True)
+class Blank:
+    """Finders, and nothing else of a code."""
+
+
+def grids(grey: Picture, sighting: Sighting) -> Iterator[Grid | Blank | None]:
     """Yield the modules at this place as the grid fits better and better; perhaps nothing.
 
     `None` is a pause: whoever has little time may stop there and come back.
@@ -67,6 +89,8 @@ def grids(grey: Picture, sighting: Sighting) -> Iterator[Grid | None]:
     for plane in _planes(crop, sighting):
         if plane is None:
             yield None
+        elif _marks(crop, plane) < _LEAST_MARKS:
+            yield Blank()
         else:
             yield from _bent(crop, plane)
 
@@ -79,7 +103,7 @@ def followed(grey: Picture, before: Grid) -> Grid | None:
     if crop is None:
         return None
     plane = _refined(crop, _shifted(crop, version))
-    return next(_bent(crop, plane)) if plane.fit >= _LEAST_FIT else None
+    return next(_bent(crop, plane), None) if plane.fit >= _LEAST_FIT else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +123,19 @@ class _Plane:
 
     fit: float
     is_inverted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Probe:
+    """Where a flat grid is tested: centres of modules, what should be there, how it counts."""
+
+    size: int
+    places: Field
+    """Across, down, 1."""
+
+    signs: Field
+    weights: Field
+    open_weights: Field
 
 
 def _cropped(grey: Picture, corners: Points, version: int) -> _Crop | None:
@@ -139,8 +176,10 @@ def darkness(grey: Picture, *, window: float, blur: float) -> Field:
     smooth = field(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), max(blur, 0.3)))
     side = int(window) | 1
     square = np.ones((side, side), np.uint8)
-    low = cv2.blur(cv2.erode(smooth, square), (side, side))
-    high = cv2.blur(cv2.dilate(smooth, square), (side, side))
+    # In bytes, which is several times as fast and off by half a grey.
+    bounds = cv2.convertScaleAbs(smooth)
+    low = cv2.blur(cv2.erode(bounds, square).astype(np.float32), (side, side))
+    high = cv2.blur(cv2.dilate(bounds, square).astype(np.float32), (side, side))
     half = field((high - low) / 2)
     floor = max(0.15 * float(np.percentile(half[::4, ::4], 90)), 2.0)
     return field(np.clip(((high + low) / 2 - smooth) / np.maximum(half, floor), -1, 1))
@@ -168,13 +207,44 @@ def _planes(crop: _Crop, sighting: Sighting) -> Iterator[_Plane | None]:
             yield plane
 
 
+def _marks(crop: _Crop, plane: _Plane) -> float:
+    """Say how well all that a code has besides its finders is there; 1 is perfect.
+
+    Three squares stand in many places as finders do, but nothing else goes on from dark to light
+    as often as the timing patterns, and few words of 15 bits name a format.
+    """
+    size = size_of(plane.version)
+    pattern = pattern_of(plane.version)
+    line = np.arange(size, dtype=np.float64) + 0.5
+    centres: NDArray[np.float64] = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    through = _plane_through(_square(3.5, size - 3.5), plane.anchors[None])[0]
+    values = _sampled(crop.dark, _moved(through, centres)).reshape(size, size)
+    if plane.is_inverted:
+        values = -values
+    marks = [
+        _share(float((values * pattern.fixed)[part].sum()), values[part])
+        for part in (pattern.timing, pattern.alignment)
+        if part.any()
+    ]
+    places = format_places(size)
+    of_format = np.array([[seen[tuple(p.T)] for p in places] for seen in (values, values.T)])
+    agree = format_words() @ of_format.sum(axis=1).T
+    marks.append(_share(float(agree.max()), field(of_format[0])))
+    return float(np.mean(marks))
+
+
+def _share(agree: float, values: Field) -> float:
+    return agree / max(float(np.abs(values).sum()), 1e-6)
+
+
 def _first_plane(crop: _Crop, version: int) -> _Plane:
     """Try the fourth anchor all around where it should be; it is the one that nobody sees."""
     anchors, one = _anchors(crop, version)
     offsets = _around(np.arange(-6.0, 7.0), one)
     many = np.repeat(anchors[None], len(offsets), axis=0)
     many[:, 2] += offsets
-    return _best(crop, many, version)
+    first = _best(crop, many, version, _first_probe(version))
+    return _best(crop, first.anchors[None], version, _probe(version))
 
 
 def _anchors(crop: _Crop, version: int) -> tuple[NDArray[np.float64], float]:
@@ -193,8 +263,8 @@ def _around(reach: NDArray[np.float64], one: float) -> NDArray[np.float64]:
     return np.stack(np.meshgrid(reach, reach), axis=-1).reshape(-1, 2) * one
 
 
-def _best(crop: _Crop, many: NDArray[np.float64], version: int) -> _Plane:
-    fits = _fits(crop.dark, many, version)
+def _best(crop: _Crop, many: NDArray[np.float64], version: int, probe: _Probe) -> _Plane:
+    fits = _fits(crop.dark, many, probe)
     best = int(np.argmax(np.abs(fits)))
     return _Plane(version, many[best], float(abs(fits[best])), bool(fits[best] < 0))
 
@@ -203,22 +273,24 @@ def _shifted(crop: _Crop, version: int) -> _Plane:
     """Try the whole grid all around where it was: a hand moves, and turns little."""
     anchors, one = _anchors(crop, version)
     many = anchors[None] + _around(np.arange(-5.0, 6.0), one)[:, None]
-    return _best(crop, many, version)
+    return _best(crop, many, version, _probe(version))
 
 
 def _refined(crop: _Crop, plane: _Plane) -> _Plane:
     """Move the four anchors, all in turn, as long as the fit gets better."""
     anchors, fit = plane.anchors, plane.fit
-    sign = -1 if plane.is_inverted else 1
+    probe, sign = _probe(plane.version), -1 if plane.is_inverted else 1
     size = size_of(plane.version)
     one = _module_px(anchors, size)
     around = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y], np.float64)
     for step in (1.0, 0.5, 0.5, 0.25, 0.12):
+        if step < 0.5 and fit < _LEAST_FIT - _STILL_TO_COME:
+            break
         for _ in range(4):
             many = np.repeat(anchors[None], 4 * len(around), axis=0)
             for anchor in range(4):
                 many[anchor * 8 : anchor * 8 + 8, anchor] += around * (step * one)
-            fits = sign * _fits(crop.dark, many, plane.version)
+            fits = sign * _fits(crop.dark, many, probe)
             best = int(np.argmax(fits))
             if fits[best] <= fit:
                 break
@@ -226,47 +298,54 @@ def _refined(crop: _Crop, plane: _Plane) -> _Plane:
     return _Plane(plane.version, anchors, fit, plane.is_inverted)
 
 
-@dataclass(frozen=True, eq=False)
-class _Probe:
-    """Where a flat grid is tested: centres of modules, what should be there, how it counts."""
-
-    places: Field
-    """Across, down, 1."""
-
-    signs: Field
-    weights: Field
-    open_weights: Field
+@cache
+def _probe(version: int) -> _Probe:
+    """Return all places that tell whether a plane fits."""
+    return _every(version, 1)
 
 
 @cache
-def _probe(version: int) -> _Probe:
+def _first_probe(version: int) -> _Probe:
+    """Return enough of them to tell good planes from bad ones, if not the best from the second."""
+    return _every(version, 3)
+
+
+def _every(version: int, so_many: int) -> _Probe:
+    """Probe the timing patterns whole, and each so many of all else."""
     size = size_of(version)
     pattern = pattern_of(version)
     weight = np.zeros((size, size), np.float32)
-    for part, share in ((pattern.finders, 1.0), (pattern.timing, 1.0), (pattern.alignment, 1.0)):
-        weight[part] += share / max(int(part.sum()), 1)
+    some = np.random.default_rng(version)
+    for part, nth in (
+        (pattern.finders, so_many),
+        (pattern.timing, 1),
+        (pattern.alignment, so_many),
+    ):
+        rows, columns = np.nonzero(part)
+        probed = some.permutation(len(rows))[::nth]
+        weight[rows[probed], columns[probed]] += 1 / max(len(probed), 1)
     rows, columns = np.nonzero(weight)
     places = [np.stack([columns + 0.5, rows + 0.5], axis=1)]
     signs = [pattern.fixed[rows, columns].astype(np.float32)]
     weights = [weight[rows, columns]]
     # The first light line around the code tells where it ends; often it is printed over.
-    line = np.arange(size, dtype=np.float64) + 0.5
+    line = np.arange(0, size, so_many, dtype=np.float64) + 0.5
     ends = np.concatenate(
         [
-            np.stack([line, np.full(size, size + 0.5)], 1),
-            np.stack([np.full(size, size + 0.5), line], 1),
+            np.stack([line, np.full(len(line), size + 0.5)], 1),
+            np.stack([np.full(len(line), size + 0.5), line], 1),
         ]
     )
     places.append(ends)
     signs.append(np.full(len(ends), -1, np.float32))
     weights.append(np.full(len(ends), 0.4 / len(ends), np.float32))
-    some = np.random.default_rng(version)
     free = np.argwhere(pattern.data)
-    free = free[some.permutation(len(free))[:_FREE_PROBED]]
+    free = free[some.permutation(len(free))[: _FREE_PROBED // so_many]]
     places.append(free[:, ::-1].astype(np.float64) + 0.5)
     total = float(sum(w.sum() for w in weights)) + 0.5
     open_weights = np.full(len(free), 0.5 / len(free) / total, np.float32)
     return _Probe(
+        size,
         np.insert(np.concatenate(places), 2, 1, axis=1).astype(np.float32),
         np.concatenate(signs),
         np.concatenate(weights) / total,
@@ -274,17 +353,23 @@ def _probe(version: int) -> _Probe:
     )
 
 
-def _fits(dark: Field, anchors: NDArray[np.float64], version: int) -> Field:
+def _fits(dark: Field, anchors: NDArray[np.float64], probe: _Probe) -> Field:
     """Say for each set of anchors how well the patterns agree; negative where all is inverted."""
-    probe = _probe(version)
-    source = _square(3.5, size_of(version) - 3.5)
-    planes = _plane_through(source, anchors).astype(np.float32)
-    across, down, depth = (probe.places @ planes[:, row].T for row in range(3))
+    planes = _plane_through(_square(3.5, probe.size - 3.5), anchors).astype(np.float32)
+    some = [planes[at : at + _PLANES_AT_ONCE] for at in range(0, len(planes), _PLANES_AT_ONCE)]
+    return np.concatenate([_fits_of(dark, each, probe) for each in some])
+
+
+def _fits_of(dark: Field, planes: Field, probe: _Probe) -> Field:
+    across, down, depth = (planes[:, row] @ probe.places.T for row in range(3))
     # Behind the camera, or so far off that it does not matter: there nothing is seen.
-    is_before = depth > _LEAST_DEPTH
-    depth = np.where(is_before, depth, 1)
-    xy = np.stack([np.where(is_before, across / depth, -1e4), down / depth], axis=-1)
-    values = _sampled(dark, xy.transpose(1, 0, 2))
+    is_behind = depth <= _LEAST_DEPTH
+    if is_behind.any():
+        depth[is_behind], across[is_behind] = 1, _NOWHERE
+    xy = np.empty((*depth.shape, 2), np.float32)
+    np.divide(across, depth, out=xy[..., 0])
+    np.divide(down, depth, out=xy[..., 1])
+    values = _sampled(dark, xy)
     known = len(probe.signs)
     fixed = values[:, :known] @ (probe.signs * probe.weights)
     sureness = np.abs(values[:, known:]) @ probe.open_weights
@@ -314,19 +399,22 @@ def _plane_through(
 
 def _sampled(image: Field, places: NDArray[Any]) -> Field:
     """Read the image at these places (..., 2), zero outside."""
-    flat = places.reshape(-1, 2).astype(np.float32)
+    flat = places.reshape(-1, 2).astype(np.float32, copy=False)
     wide = 1 << 10
     rest = -len(flat) % wide
     if rest:
-        flat = np.concatenate([flat, np.full((rest, 2), -1e4, np.float32)])
+        flat = np.concatenate([flat, np.full((rest, 2), _NOWHERE, np.float32)])
     grid = flat.reshape(-1, wide, 2)
     remap: Any = cv2.remap
     out = field(remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
     return out.reshape(-1)[: places.size // 2].reshape(places.shape[:-1])
 
 
-def _bent(crop: _Crop, plane: _Plane) -> Iterator[Grid]:
-    """Flatten the code, and bend the grid as far as the flattening was wrong."""
+def _bent(crop: _Crop, plane: _Plane) -> Iterator[Grid | None]:
+    """Flatten the code, and bend the grid as far as the flattening was wrong.
+
+    The first grid is the flat one, and comes without a pause.
+    """
     size = size_of(plane.version)
     flat, back = _flattened(crop, plane)
     px = _FLAT_MODULE_PX
@@ -346,7 +434,7 @@ def _bent(crop: _Crop, plane: _Plane) -> Iterator[Grid]:
     for way in _BENDS:
         shift = np.zeros((size, size, 2))
         for points, steps in way:
-            shift = _bend(guide, base, shift, points, steps, plane.version)
+            shift = yield from _bend(guide, base, shift, points, steps, plane.version)
             yield _grid(views, smooth, base + shift, corners, plane.fit)
 
 
@@ -379,7 +467,7 @@ def _bend(
     points: int,
     steps: tuple[float, ...],
     version: int,
-) -> NDArray[np.float64]:
+) -> Generator[None, None, NDArray[np.float64]]:
     """Move the points of a coarse mesh, one after the other, to where the modules agree best."""
     pattern = pattern_of(version)
     signs = pattern.fixed.astype(np.float32) * 1.5
@@ -401,6 +489,7 @@ def _bend(
                 which = int(np.argmax(all_fits))
                 if all_fits[which] > best:
                     best, shift = float(all_fits[which]), tries[which]
+        yield None
     return shift
 
 

@@ -152,7 +152,7 @@ class Watcher:
         readings = self._looked_where_it_was(seen.grey)
         if not readings or abs(at - self._looked_everywhere_at) >= _EVERYWHERE_EVERY_SECONDS:
             self._looked_everywhere_at = at
-            readings += _advanced(seen, looked(seen, (views.GREY,)))
+            readings += _first_looks(seen)
         if min(seen.grey.shape) < LEAST_SIDE:
             return []
         if not readings:
@@ -244,6 +244,17 @@ class Watcher:
         return new
 
 
+def _first_looks(seen: Look) -> list[Reading]:
+    """Take every look that costs no more than a millisecond or two, until one reads something.
+
+    So no plain reader is earlier, whatever the dear steps do with the rest of the frame's time.
+    """
+    for view in _EVERY_FRAME:
+        if readings := _advanced(seen, looked(seen, (view,))):
+            return readings
+    return []
+
+
 def _advanced(seen: Look, step: Iterator[None]) -> list[Reading]:
     for _ in step:
         pass
@@ -263,10 +274,12 @@ def _finder_step(view: views.View) -> Callable[[Look], Iterator[None]]:
 
 
 def _located_step(seen: Look) -> Iterator[None]:
-    yield from located(seen)
+    # On all pixels it takes longer than a frame, and cannot be interrupted.
+    yield from located(seen, most_px=views.SMALL_PX)
     yield from fitted(seen, "located grid")
 
 
+_EVERY_FRAME = (views.GREY, views.GLOBAL, views.FIXED)
 _ON_ONE: tuple[Callable[[Look], Iterator[None]], ...] = (
     _view_step(views.SHARPENED),
     _finder_step(FINDER_VIEWS[0]),
@@ -274,7 +287,6 @@ _ON_ONE: tuple[Callable[[Look], Iterator[None]], ...] = (
     _view_step(views.ADAPTED_SMALL),
     _finder_step(FINDER_VIEWS[1]),
     _view_step(views.BRIGHTENED),
-    _view_step(views.GLOBAL),
     _view_step(views.ENLARGED_SHARPENED),
     _view_step(views.ADAPTED),
     _finder_step(FINDER_VIEWS[2]),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from bench import decoders, eye
 from bench.decoders import Decoder
-from bench.pictures import clips, counter, phone, photographs
+from bench.pictures import clips, counter, phone, photographs, proof
 from bench.pictures.camera import HEIGHT, WIDTH, Shot, photograph
 from bench.pictures.clips import Clip
 from bench.pictures.sample import Picture, Sample, score
@@ -72,6 +73,37 @@ def test_whoever_reads_nothing_has_read_nothing_and_a_lie_is_a_false_reading() -
         "half a liar": (1, 1, 2),
         "blind": (0, 0, 0),
     }
+
+
+def test_a_text_that_nobody_knows_counts_if_the_picture_proves_it() -> None:
+    text, other = "CP1A NOBODY KNOWS THIS", "CP1A NOBODY KNEW THIS."
+    sample = Sample(name="", category="", look=blank, unknown_count=1)
+
+    shown = drawn(text)
+
+    assert proof.is_proven(shown, text)
+    assert not proof.is_proven(shown, other)
+    read = score(sample, [text, other], partial(proof.is_proven, shown))
+    assert (read.any_hit, read.all_codes, read.false) == (True, True, (other,))
+
+
+def test_where_the_texts_are_known_nothing_is_proven() -> None:
+    sample = Sample(name="", category="", look=blank, texts=frozenset({"ABC"}))
+
+    assert score(sample, ["DEF"], lambda _: True).false == ("DEF",)
+
+
+def test_so_many_wrong_modules_as_correction_could_make_of_grain_prove_nothing() -> None:
+    (modules, *_), said_bits = proof.codes_of("CP1A NOBODY KNOWS THIS")[0]
+    flips = np.random.default_rng(7).random(modules.shape)
+
+    def beyond_luck(wrong: float) -> float:
+        values = np.where(modules ^ (flips < wrong), 1, -1).astype(np.float32)
+        return proof.bits_beyond_luck(values, modules, said_bits)
+
+    assert beyond_luck(0) > beyond_luck(0.01) > 0
+    assert beyond_luck(0.2) < proof.LEAST_BITS
+    assert beyond_luck(0.5) < 0
 
 
 def test_texts_are_compared_exactly() -> None:

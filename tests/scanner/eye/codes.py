@@ -1,5 +1,7 @@
 """Codes as cameras see them: drawn from seeds, then tilted, bent, torn, dimmed, and grainy."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import qrcode
@@ -26,6 +28,12 @@ PAPER, INK, TABLE = 215, 30, 120
 def modules_of(
     text: str | bytes, *, version: int = 4, level: str = "M", mask: int | None = None
 ) -> Modules:
+    """Return a code's modules, which are yours to spoil."""
+    return _drawn_once(text, version, level, mask).copy()
+
+
+@cache
+def _drawn_once(text: str | bytes, version: int, level: str, mask: int | None) -> Modules:
     code = qrcode.QRCode(
         version=version, border=0, error_correction=LEVELS[level], mask_pattern=mask
     )

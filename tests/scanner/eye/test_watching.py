@@ -131,6 +131,16 @@ def test_so_many_steps_are_taken_as_fit_into_a_frame(units: int) -> None:
         assert stopwatch.looks - before <= units + 3
 
 
+@pytest.mark.parametrize("every", [3, 5])
+def test_what_one_threshold_for_all_shows_needs_no_time_either(every: int) -> None:
+    """Whoever tries each way of a plain reader on each frame is not to be earlier."""
+    striped = held(TEXT, module_px=4)
+    striped[::every] = np.minimum(striped[::every], 128)
+    assert decode(striped, effort=Effort.FRAME) == []
+
+    assert told(Watcher(budget_seconds=0), [striped]) == [(0, TEXT)]
+
+
 HARD = {
     "out of focus": blurred(held(TEXT), 3.2),
     "grainy": grainy(held(TEXT), 140),
@@ -146,9 +156,9 @@ def test_what_a_thorough_look_reads_is_read_in_the_end_however_little_time(name:
     assert [r.text for r in decode(HARD[name], effort=Effort.THOROUGH)] == [TEXT]
     watcher = Watcher(budget_seconds=0.015, timer=Stopwatch(0.01))
 
-    frames = told(watcher, [HARD[name]] * 400)
+    frames = (told(watcher, [HARD[name]], begin=number * FRAME_SECONDS) for number in range(100))
 
-    assert [text for _, text in frames] == [TEXT]
+    assert next(filter(None, frames)) == [(0, TEXT)]
 
 
 # Together.
