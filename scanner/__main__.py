@@ -5,6 +5,7 @@ else the hub of the store, else the terminal alone.
 """
 
 import json
+import shlex
 import signal
 import sys
 import threading
@@ -13,10 +14,12 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from getpass import getpass
 from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import Annotated, Any, BinaryIO
+from uuid import UUID
 
 import cv2
 import numpy as np
@@ -28,9 +31,10 @@ from coupon_engine.validation.token_refused import TokenRefused
 from scanner import Effort, Watcher, decode
 from scanner.counter import pick
 from scanner.identity import KeyExposed
-from scanner.terminal.journal import JournalInUse, JournalOfAnother
+from scanner.terminal.journal_file import JournalInUse, JournalOfAnother
 from scanner.terminal.opening import Opened, opened
 from scanner.terminal.page import Page, Standing, Typed
+from scanner.terminal.seat import CashierNamed, PinRefused
 from scanner.terminal.showing import Screen, Slip, line_of, plainly, slipped
 from scanner.terminal.syncing import Kept
 from schemas.baskets import Basket
@@ -38,6 +42,7 @@ from schemas.refusals import Why
 
 HUB_PORT = 8790
 LONGEST_LINE = 2**20  # of a program, with a whole basket
+LONGEST_PIN = 64  # of a line, with whatever ends it
 LOOKS_SECONDS = 0.2
 AWAY_SECONDS = 2.0  # a code that was away so long is shown anew
 
@@ -77,7 +82,7 @@ def scan(
         str, typer.Option(help="Where the hub listens inside the store.")
     ] = f"0.0.0.0:{HUB_PORT}",
     hub_url: Annotated[
-        str | None, typer.Option(help="Where the store's hub is, as http://192.168.1.10:8790.")
+        str | None, typer.Option(help="Where the store's hub is, if the server does not know it.")
     ] = None,
     alone: Annotated[
         bool, typer.Option("--alone", help="As if there were no network: for a drill.")
@@ -92,6 +97,12 @@ def scan(
     currency: Annotated[str | None, typer.Option(help="Of the total, as EUR.")] = None,
     order_ref: Annotated[str | None, typer.Option(help="The receipt's number.")] = None,
     cashier: Annotated[str | None, typer.Option(help="Who sits at the terminal.")] = None,
+    pin: Annotated[
+        bool, typer.Option("--pin", help="Ask for the cashier's PIN, and sign them in.")
+    ] = False,
+    sign_out: Annotated[
+        bool, typer.Option("--sign-out", help="Sign out whoever is signed in here.")
+    ] = False,
     sync: Annotated[
         bool, typer.Option("--sync", help="Only meet the server once, and say what came of it.")
     ] = False,
@@ -107,9 +118,12 @@ def scan(
     files = [*(pictures or []), *(image or [])]
     if sum(map(bool, (files, stdin, camera is not None, sync))) > 1:
         raise Wrong("Scan pictures, standard input or a camera: one of them.")
-    if not (files or stdin or camera is not None or sync or page or hub):
+    if pin and cashier is None:
+        raise Wrong("Say whose PIN it is: --cashier.")
+    is_seating = pin or sign_out
+    if not (files or stdin or camera is not None or sync or page or hub or is_seating):
         raise Wrong("Say what to scan: pictures, --stdin, --camera or --page.")
-    if terminal is None and (page or hub or sync or hub_url or alone):
+    if terminal is None and (page or hub or sync or hub_url or alone or is_seating):
         raise Wrong("This needs a terminal: --terminal till.json.")
     telling = Telling(language="zh" if chinese else "en", as_json=as_json)
     with _told_to_stop() as stop, ExitStack() as open_ones:
@@ -126,14 +140,23 @@ def scan(
                 )
             )
             scanning = Scanning(one, sale, telling)
-            if sync:
-                return _meet_once(one, telling)
             if alone:
                 one.terminal.stay_alone()
-            else:
-                _keep_in_touch(one, open_ones)
-            if hub:
+            if sign_out:
+                one.terminal.leave()
+            if pin:
+                assert cashier is not None
+                _sign_in(one, cashier, telling)
+            elif cashier is not None and not (page or sync):
+                _refuse_unsigned(one, cashier)
+            if sync:
+                return _meet_once(one, telling)
+            if not (files or stdin or camera is not None or page or hub):
+                return None
+            if hub:  # before the lease is asked for, which tells the others where it is
                 _answer_the_store(one, hub_address, open_ones, telling)
+            if not alone:
+                _keep_in_touch(one, open_ones)
         shown = _serve_page(scanning, port, open_ones, telling) if page else None
         if files:
             scanning.sees_pictures(files)
@@ -227,6 +250,19 @@ class Scanning:
         screen = self._redeemed(code, sale) if code is not None else _screen_of(why)
         self._telling.tell(screen)
         return screen
+
+    def sit(self, cashier_id: UUID, pin: str) -> Screen | None:
+        """Sign a cashier in who has typed their PIN into the page; return why not."""
+        assert self._one is not None
+        try:
+            self._one.terminal.sit(cashier_id, pin)
+        except PinRefused as refused:
+            return slipped(refused.slip)
+        return None
+
+    def leave(self) -> None:
+        assert self._one is not None
+        self._one.terminal.leave()
 
     def standing(self) -> Standing:
         assert self._one is not None
@@ -386,6 +422,53 @@ def _show(frame: Picture, screen: Screen | None) -> bool:
 ESCAPE = 27
 
 
+# Who sits at the terminal.
+
+
+def _sign_in(one: Opened, name: str, telling: Telling) -> None:
+    """Ask for the PIN and sign this cashier in; who is known only to the server is asked for first.
+
+    Raises:
+        Wrong: There is no such cashier here, or it is not their PIN.
+    """
+    cashier = _cashier(one, name)
+    if cashier is None and one.terminal.is_online:
+        one.syncing.round()
+        cashier = _cashier(one, name)
+    if cashier is None:
+        raise Wrong(f"There is no cashier {name} at this store, or there are several.")
+    try:
+        one.terminal.sit(cashier.id, _asked_for_pin(name))
+    except PinRefused as refused:
+        no = slipped(refused.slip)
+        said = (no.cashier.zh, no.action.zh) if telling.language == "zh" else None
+        raise Wrong(" ".join(said or (no.cashier.en, no.action.en))) from None
+
+
+def _cashier(one: Opened, name: str) -> CashierNamed | None:
+    known = one.terminal.seat.cashiers if one.terminal.seat else ()
+    named = [each for each in known if name in (each.name, str(each.id))]
+    return named[0] if len(named) == 1 else None
+
+
+def _asked_for_pin(name: str) -> str:
+    """Return what is typed unseen; or the first line, where a program types."""
+    if sys.stdin.isatty():
+        return getpass(f"PIN of {name}: ").strip()
+    return sys.stdin.buffer.readline(LONGEST_PIN).decode("ascii", "replace").strip()
+
+
+def _refuse_unsigned(one: Opened, name: str) -> None:
+    """Let pass a name that its cashier has signed in with, or any where there are no cashiers.
+
+    Raises:
+        Wrong: Somebody has to type a PIN first.
+    """
+    seated = one.terminal.seated
+    if one.terminal.has_cashiers and (seated is None or seated.name != name):
+        raise Wrong(f"Sign in first: --cashier {shlex.quote(name)} --pin.")
+
+
 # The terminal's other doors.
 
 
@@ -404,9 +487,12 @@ def _meet_once(one: Opened, telling: Telling) -> None:
         until = standing.lease_until
         works = f"works alone until {until:%Y-%m-%d %H:%M} UTC" if until else "cannot work alone"
         typer.echo(f"{standing.name}: {works}, {standing.unsent} entries not sent.")
+        if standing.wrong is not None:
+            zh = telling.language == "zh"
+            typer.echo(standing.wrong.zh if zh else standing.wrong.en, err=True)
         for step, why in outcome.failed.items():
             typer.echo(f"{step}: {why}", err=True)
-    if not outcome.is_whole:
+    if not outcome.is_whole or standing.wrong is not None:
         raise typer.Exit(1)
 
 
@@ -421,11 +507,14 @@ def _answer_the_store(one: Opened, address: str, open_ones: ExitStack, telling: 
         raise Wrong("Give --hub-address as 0.0.0.0:8790.")
     hub = one.as_hub((host.strip("[]"), int(port)))
     open_ones.callback(hub.close)
-    telling.say(f"The store's other terminals reach this hub at {hub.url}.")
+    url = one.answering.reached_at(one.identity.server_url) or hub.url
+    telling.say(f"The store's other terminals reach this hub at {url}.")
 
 
 def _serve_page(scanning: "Scanning", port: int, open_ones: ExitStack, telling: Telling) -> Page:
-    page = Page(scanning.redeem, scanning.standing, port=port)
+    page = Page(
+        scanning.redeem, scanning.standing, sit=scanning.sit, leave=scanning.leave, port=port
+    )
     open_ones.callback(page.close)
     telling.say(f"The counter's page: {page.url}")
     return page

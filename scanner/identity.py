@@ -208,6 +208,12 @@ class Signing(httpx.Auth):
         self._clock = clock
         self._signer = HTTPMessageSigner(signature_algorithm=ECDSA_P256_SHA256)
 
+    def at_shift(self, secret: str) -> "Signing":
+        """Return what signs as this terminal's cashier; this one goes on signing as it did."""
+        other = Signing(self._id, self._key, clock=self._clock)
+        other.shift = secret
+        return other
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         covered = [*(SIGNED_WITH_BODY if request.content else SIGNED)]
         if b"?" in request.url.raw_path:
@@ -247,12 +253,17 @@ class Pins:
         self._key = _raw(pin_key)
         self._known: Mapping[UUID, _Known] = self._read()
 
+    @property
+    def cashiers(self) -> tuple[CashierView, ...]:
+        """Return who may sit at this terminal."""
+        return tuple(each.cashier for each in self._known.values())
+
     def learn(self, cashiers: Sequence[CashierView]) -> None:
         """Know these from now on, and nobody else. What was tried stays counted."""
         tries = {id: known.tries for id, known in self._known.items()}
-        self._keep(
-            {each.id: _Known(cashier=each, tries=tries.get(each.id, 0)) for each in cashiers}
-        )
+        known = {each.id: _Known(cashier=each, tries=tries.get(each.id, 0)) for each in cashiers}
+        if known != self._known:
+            self._keep(known)
 
     def check(self, cashier_id: UUID, pin: str) -> CashierView:
         """Return whose PIN this is.
@@ -271,6 +282,11 @@ class Pins:
             raise CodeWrong
         self._count(cashier_id, 0)
         return known.cashier
+
+    def count_wrong(self, cashier_id: UUID) -> None:
+        """Count a try that the server has found wrong: nobody pulls the cable for five more."""
+        if (known := self._known.get(cashier_id)) is not None:
+            self._count(cashier_id, min(known.tries + 1, MOST_TRIES))
 
     def unlock(self, cashier_id: UUID) -> None:
         """Begin the count anew: the server has opened a shift for this cashier."""

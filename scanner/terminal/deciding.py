@@ -24,9 +24,11 @@ from pydantic import ValidationError
 from coupon_engine.errors import RequestReused
 from coupon_engine.validation.alone import campaign_of
 from coupon_engine.validation.token import claimed
-from scanner.terminal.hub import HubAsked, HubAway
-from scanner.terminal.journal import EntryTooLong, Spending
+from scanner.terminal.hub import ForStore, HubAsked, HubAway
+from scanner.terminal.journal import EntryTooLong
 from scanner.terminal.judging import Accepted, Counter
+from scanner.terminal.ledger import Spending
+from scanner.terminal.seat import Seat, Seated
 from scanner.terminal.server import Away, SaysNo, Server
 from scanner.terminal.showing import Decider, Screen, Slip, accepted, refused, slipped
 from schemas.baskets import Basket
@@ -34,7 +36,7 @@ from schemas.campaigns import Level
 from schemas.ids import new_id
 from schemas.journals import EntryKind, Mode
 from schemas.offers import Title
-from schemas.redemptions import NewRedemption, RedemptionView
+from schemas.redemptions import RedemptionView
 from schemas.refusals import Refusal, Why
 from schemas.token import CouponFields
 
@@ -44,6 +46,10 @@ MOST_OPEN = 1_000
 # The server knows us no more: revoked, another device in our place, or a journal that has forked.
 DISOWNED = frozenset(("not_signed_in", "terminal_frozen"))
 LONGEST_REMEMBERED = timedelta(days=3_660)
+
+
+class ShiftOver(Exception):
+    """The server takes the cashier's shift for ended, so it has not heard the request."""
 
 
 class Terminal:
@@ -61,9 +67,11 @@ class Terminal:
         store_id: UUID,
         steady: Callable[[], float],
         hub: HubAsked | None = None,
+        seat: Seat | None = None,
     ) -> None:
         self.id = id
         self.counter = counter
+        self.seat = seat
         self.is_disowned = False  # the server has said that we are none of its terminals
         self._server = server
         self._store_id = store_id
@@ -88,25 +96,55 @@ class Terminal:
     ) -> Screen:
         """Let whoever can be reached decide, and return what to show.
 
-        The same code shown again after nobody knows what became of it is the same request.
+        The same code shown again after nobody knows what became of it is the same request. Where
+        there are cashiers, one of them must have signed in; `cashier` is a name where there are
+        none.
         """
+        seated = self.seated
+        if seated is None and self.has_cashiers:
+            return slipped(Slip.NOBODY_SITS)
         fields = claimed(code)
         try:
-            request = NewRedemption(
+            request = ForStore(
                 id=new_id(self.counter.look().now),
                 code=code,
                 store_id=self._store_id,
                 terminal_id=self.id,
                 basket=basket,
                 order_ref=order_ref,
-                cashier=cashier,
+                cashier=seated.name if seated else cashier,
+                cashier_id=seated.cashier_id if seated else None,
                 challenge=self._digits(fields),
             )
         except ValidationError:
             return slipped(Slip.NOT_UNDERSTOOD)
         return self._decide(request, fields)
 
-    def redeem_for(self, request: NewRedemption, asked_by: UUID) -> Screen:
+    @property
+    def has_cashiers(self) -> bool:
+        """Are there cashiers at this store, so that somebody has to sign in?"""
+        return self.seat is not None and bool(self.seat.cashiers)
+
+    @property
+    def seated(self) -> Seated | None:
+        """Return the cashier who has signed in here, if any has."""
+        return self.seat.seated(self.counter.look().now) if self.seat else None
+
+    def sit(self, cashier_id: UUID, pin: str) -> Seated:
+        """Let a cashier sign in, by the server's word or, while it is away, by the terminal's own.
+
+        Raises:
+            PinRefused: Not this cashier's PIN, or wrong too often.
+        """
+        assert self.seat is not None
+        return self.seat.sit(cashier_id, pin, now=self.counter.look().now, is_alone=self._is_away)
+
+    def leave(self) -> None:
+        """Let the cashier who has signed in sign out."""
+        if self.seat is not None:
+            self.seat.leave(now=self.counter.look().now, is_alone=self._is_away)
+
+    def redeem_for(self, request: ForStore, asked_by: UUID) -> Screen:
         """Decide as the hub, at another terminal's asking. The same id gets the same answer.
 
         The server is not asked: whoever asks us has just tried, and its request may be there.
@@ -130,13 +168,20 @@ class Terminal:
         """Ask the server nothing any more."""
         self._away_until = math.inf
 
-    def _decide(self, request: NewRedemption, fields: CouponFields | None) -> Screen:
+    @property
+    def _is_away(self) -> bool:
+        """Was the server away a moment ago, so that nobody waits for it again?"""
+        return not self.is_online and self._steady() < (self._away_until or 0)
+
+    def _decide(self, request: ForStore, fields: CouponFields | None) -> Screen:
         key = _key(request, fields)
-        if not self.is_online and self._steady() < (self._away_until or 0):
+        if self._is_away:
             screen = self._without_the_server(request)
         else:
             try:
                 screen = self._by_server(request, key, fields)
+            except ShiftOver:
+                return slipped(Slip.NOBODY_SITS)
             except Away:
                 self.heard(is_online=False)
                 self._open.remember(key, request)
@@ -147,11 +192,12 @@ class Terminal:
 
     # The server.
 
-    def _by_server(self, request: NewRedemption, key: str, fields: CouponFields | None) -> Screen:
+    def _by_server(self, request: ForStore, key: str, fields: CouponFields | None) -> Screen:
         """Ask the server, first what became of an earlier request for the same coupon.
 
         Raises:
             Away: It cannot be reached, or not soon enough.
+            ShiftOver: The cashier's shift has ended there.
         """
         if (earlier := self._open.of(key)) is not None:
             if _is_same(earlier, request):
@@ -166,18 +212,28 @@ class Terminal:
         self._open.forget(key)
         return self._remember_yes(request, view, fields)
 
-    def _posted(self, request: NewRedemption) -> RedemptionView:
-        body = request.model_dump_json(exclude_defaults=True)
-        answer = self._server.ask(
-            "POST", "/v1/redemptions", body=body, patience_seconds=PATIENCE_SECONDS
-        )
+    def _posted(self, request: ForStore) -> RedemptionView:
+        seated = self.seated
+        shift = seated.secret if seated and seated.cashier_id == request.cashier_id else None
+        body = request.model_dump_json(exclude_defaults=True, exclude={"cashier_id"})
+        try:
+            answer = self._server.ask(
+                "POST", "/v1/redemptions", body=body, shift=shift, patience_seconds=PATIENCE_SECONDS
+            )
+        except SaysNo as no:
+            if shift is None or no.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            # The shift or the terminal: which of the two, the next request without a shift tells.
+            assert self.seat is not None
+            self.seat.is_over(shift)
+            raise ShiftOver from None
         self.heard(is_online=True)
         try:
             return RedemptionView.model_validate_json(answer.content)
         except ValidationError:
             raise Away("an answer that is not the server's") from None
 
-    def _became_of(self, request: NewRedemption) -> RedemptionView | None:
+    def _became_of(self, request: ForStore) -> RedemptionView | None:
         path = f"/v1/redemptions/{request.id}"
         try:
             answer = self._server.ask("GET", path, patience_seconds=PATIENCE_SECONDS)
@@ -186,7 +242,7 @@ class Terminal:
             return None
 
     def _said_no(
-        self, no: SaysNo, request: NewRedemption, key: str, fields: CouponFields | None
+        self, no: SaysNo, request: ForStore, key: str, fields: CouponFields | None
     ) -> Screen:
         self.heard(is_online=True)
         self.is_disowned = no.code in DISOWNED
@@ -209,7 +265,7 @@ class Terminal:
         )
 
     def _remember_yes(
-        self, request: NewRedemption, view: RedemptionView, fields: CouponFields | None
+        self, request: ForStore, view: RedemptionView, fields: CouponFields | None
     ) -> Screen:
         title = self._title(fields, view.offer_id)
         screen = accepted(
@@ -227,7 +283,7 @@ class Terminal:
 
     # Without the server.
 
-    def _without_the_server(self, request: NewRedemption) -> Screen:
+    def _without_the_server(self, request: ForStore) -> Screen:
         if self.is_disowned:
             return slipped(Slip.NOT_PAIRED)
         bundle = self.counter.holdings.bundle
@@ -238,19 +294,19 @@ class Terminal:
             if key is not None:
                 with suppress(HubAway):
                     asked = request.model_copy(update={"challenge": None})  # it has its own digits
-                    screen = self._hub.redeem(asked, bundle.hub_id, key)
+                    screen = self._hub.redeem(asked, bundle.hub_id, key, bundle.hub_url)
                     return self._heard_from_hub(request, screen, bundle.hub_id)
         with self._turn:
             return self._alone(request)
 
-    def _heard_from_hub(self, request: NewRedemption, screen: Screen, hub_id: UUID) -> Screen:
+    def _heard_from_hub(self, request: ForStore, screen: Screen, hub_id: UUID) -> Screen:
         fields = claimed(request.code)
         if screen.is_accepted:
             # Without `asked_by`: the entry by which it is paid is the hub's own.
             self._remember(request, screen, fields, mode=Mode.HUB, note={"hub": str(hub_id)})
         return screen
 
-    def _alone(self, request: NewRedemption, *, asked_by: UUID | None = None) -> Screen:
+    def _alone(self, request: ForStore, *, asked_by: UUID | None = None) -> Screen:
         decided_by = Decider.TERMINAL if asked_by is None else Decider.HUB
         try:
             verdict = self.counter.redeem(
@@ -259,6 +315,7 @@ class Terminal:
                 basket=request.basket,
                 order_ref=request.order_ref,
                 cashier=request.cashier,
+                cashier_id=request.cashier_id,
                 asked_by=asked_by,
             )
         except RequestReused:
@@ -286,7 +343,7 @@ class Terminal:
 
     def _remember(
         self,
-        request: NewRedemption,
+        request: ForStore,
         screen: Screen,
         fields: CouponFields | None,
         *,
@@ -319,7 +376,7 @@ class Terminal:
     def _note(
         self,
         kind: EntryKind,
-        request: NewRedemption,
+        request: ForStore,
         fields: CouponFields | None,
         *,
         mode: Mode = Mode.ONLINE,
@@ -341,6 +398,7 @@ class Terminal:
                 lease=bundle.lease_id if bundle else None,
                 id=request.id,
                 cashier=request.cashier,
+                cashier_id=request.cashier_id,
                 order_ref=request.order_ref,
                 **said,
             )
@@ -376,14 +434,14 @@ class _Open:
     """
 
     def __init__(self) -> None:
-        self._of: OrderedDict[str, NewRedemption] = OrderedDict()
+        self._of: OrderedDict[str, ForStore] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, key: str) -> NewRedemption | None:
+    def of(self, key: str) -> ForStore | None:
         with self._lock:
             return self._of.get(key)
 
-    def remember(self, key: str, request: NewRedemption) -> None:
+    def remember(self, key: str, request: ForStore) -> None:
         with self._lock:
             self._of[key] = request
             self._of.move_to_end(key)
@@ -395,12 +453,12 @@ class _Open:
             self._of.pop(key, None)
 
 
-def _key(request: NewRedemption, fields: CouponFields | None) -> str:
+def _key(request: ForStore, fields: CouponFields | None) -> str:
     """Name the coupon that a request is about: a phone shows another text each time."""
     return fields.jti.hex() if fields else _hash(request.code)
 
 
-def _is_same(earlier: NewRedemption, request: NewRedemption) -> bool:
+def _is_same(earlier: ForStore, request: ForStore) -> bool:
     return earlier.model_copy(update={"id": request.id}) == request
 
 

@@ -1,18 +1,19 @@
 """The hub: one terminal decides for its store while the Internet is down.
 
-    POST /redeem        a `NewRedemption`, signed by the terminal that asks
+    POST /redeem        a `ForStore`, signed by the terminal that asks
     200                 the `Screen` to show, signed by the hub, for this very request
 
 Plain HTTP inside the store: nothing here is secret for longer than it takes to redeem, but nobody
-may put words into anybody's mouth. Requests are signed as those to the server are (RFC 9421), and
-answers with the hub's own key, over the request's signature (section 2.4 there), so that no answer
-fits another request. Who may ask, and who the hub is, the bundle says.
+may put words into anybody's mouth. Requests are signed, and verified, as those to the server are
+(RFC 9421). Answers are signed with the hub's own key over the request's signature (section 2.4
+there), so that no answer fits another request. Who may ask, and who the hub is, the bundle says.
 
-Both ends are ours, so a signature has one spelling, which is rebuilt and compared: nothing in a
-request can choose what is covered.
+The library knows no signatures of answers. Both ends of one are ours, so it has one spelling, which
+is rebuilt and compared: nothing in an answer can choose what is covered.
 """
 
 import re
+import socket
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from datetime import datetime
 from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from threading import BoundedSemaphore, Thread
 from uuid import UUID
 
@@ -28,13 +30,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from coupon_engine.errors import HolderKeyInvalid
+from coupon_engine.errors import HolderKeyInvalid, NotSignedIn
+from coupon_engine.validation import signed_requests
 from coupon_engine.validation.token import compressed
 from scanner.identity import DeviceKey, Signing
 from scanner.terminal.showing import Screen
 from schemas.coupons import HolderKey
+from schemas.offline import HubUrl
 from schemas.redemptions import NewRedemption
 from schemas.terminals import TAG
 
@@ -48,8 +52,14 @@ PATIENCE_SECONDS = 5
 OLDEST_SECONDS = 600
 
 Terminals = Mapping[UUID, HolderKey]
-Redeem = Callable[[NewRedemption, UUID], Screen]
+Redeem = Callable[["ForStore", UUID], Screen]
 """Decide for another terminal; told the request and who asks."""
+
+
+class ForStore(NewRedemption):
+    """What a terminal asks the hub, with the cashier who has shown their PIN there."""
+
+    cashier_id: UUID | None = None
 
 
 class HubAway(Exception):
@@ -84,9 +94,14 @@ class Hub:
         self._thread.start()
 
     @property
-    def url(self) -> str:
+    def listens(self) -> tuple[str, int]:
         host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return str(host), int(port)
+
+    @property
+    def url(self) -> str:
+        host, port = self.listens
+        return f"http://{host}:{port}"
 
     def close(self) -> None:
         """Answer nobody any more. To close it again changes nothing."""
@@ -96,37 +111,70 @@ class Hub:
             self._thread.join()
 
 
+def reached_at(listens: tuple[str, int], server_url: str) -> str | None:
+    """Return where the store's other terminals find a hub that listens there.
+
+    If it listens everywhere, that is the address from which this machine would ask the server.
+    None if there is no network now, or the address is none of a shop's own.
+    """
+    host, port = listens
+    with suppress(OSError, ValueError):
+        if ip_address(host).is_unspecified:
+            host = _address_towards(server_url)
+        shown = f"[{host}]" if ":" in host else host
+        return _HUB_URL.validate_python(f"http://{shown}:{port}")
+    return None
+
+
+def _address_towards(server_url: str) -> str:
+    """Return this machine's own address on the way there. Nothing is sent."""
+    server = httpx.URL(server_url)
+    found = socket.getaddrinfo(server.host, server.port or 443, type=socket.SOCK_DGRAM)
+    family, kind, _, _, address = found[0]
+    with socket.socket(family, kind) as towards:
+        towards.connect(address)
+        return str(towards.getsockname()[0])
+
+
 class HubAsked:
-    """The hub, as another terminal of the store knows it."""
+    """The hub, as another terminal of the store knows it. Without a `url` the bundle names it."""
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
         id: UUID,
         key: DeviceKey,
         clock: Callable[[], datetime],
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        self._url = url
         self._client = httpx.Client(
-            base_url=url, timeout=patience_seconds, trust_env=False, follow_redirects=False
+            timeout=patience_seconds, trust_env=False, follow_redirects=False
         )
         self._auth = Signing(id, key, clock=clock)
 
-    def redeem(self, request: NewRedemption, hub_id: UUID, hub_key: HolderKey) -> Screen:
+    def redeem(
+        self, request: ForStore, hub_id: UUID, hub_key: HolderKey, told_url: str | None = None
+    ) -> Screen:
         """Let the hub decide. To ask again with the same id is safe.
+
+        `told_url` is where it listens as the bundle says; an address that was given counts more.
 
         Raises:
             HubAway: Nobody answers, or it is not this hub. It may have heard us all the same.
         """
+        url = self._url or told_url
+        if url is None:
+            raise HubAway("nobody has said where it is")
         try:
             answer = self._client.post(
-                PATH,
-                content=request.model_dump_json(),
+                f"{url.rstrip('/')}{PATH}",
+                content=request.model_dump_json(exclude_none=True),
                 headers={"Content-Type": "application/json"},
                 auth=self._auth,
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise HubAway(str(error)) from None
         asked = answer.request.headers["signature"]
         if answer.status_code != HTTPStatus.OK or not _is_answer_of(
@@ -185,7 +233,7 @@ class _Answers(BaseHTTPRequestHandler):
         if self.path != PATH:
             return self._no(404)
         try:
-            request = NewRedemption.model_validate_json(body)
+            request = ForStore.model_validate_json(body)
         except ValidationError:
             return self._no(422)
         screen = hub.redeem(request, asker).model_dump_json().encode()
@@ -219,39 +267,38 @@ class _Answers(BaseHTTPRequestHandler):
         """Write nothing down: what is shown at a counter is nobody's to keep."""
 
 
-_ASKED = re.compile(
-    r"counterfoil=(?P<params>\(\"@method\" \"@path\" \"content-digest\"\)"
-    r";created=(?P<created>[0-9]{1,12});keyid=\"(?P<keyid>[0-9a-f-]{36})\""
-    r";alg=\"ecdsa-p256-sha256\";nonce=\"[A-Za-z0-9_-]{16,64}\";tag=\"counterfoil\")"
-)
 _SIGNATURE = re.compile(r"counterfoil=:(?P<raw>[A-Za-z0-9+/]{86}==):")
 
 
 def asker_of(
     method: str,
-    path: str,
+    target: str,
     fields: Mapping[str, str],
     body: bytes,
     terminals: Terminals,
     *,
     now: datetime,
 ) -> UUID | None:
-    """Return which of these terminals has signed this request; None if none has.
+    """Return which of these terminals has signed this request; None if none has."""
 
-    `fields` are the headers by their names in small letters.
-    """
-    said = _ASKED.fullmatch(fields.get("signature-input", ""))
-    digest = _digest(body)
-    if said is None or fields.get("content-digest") != digest:
+    def key_of(id: str) -> bytes | None:
+        key = terminals.get(UUID(id))
+        return compressed(key) if key else None
+
+    try:
+        said = signed_requests.signed_by(
+            method,
+            target,
+            fields,
+            body,
+            key_of,
+            oldest_seconds=OLDEST_SECONDS,
+            ahead_seconds=OLDEST_SECONDS,
+            now=now,
+        )
+    except (HolderKeyInvalid, NotSignedIn):
         return None
-    id = next((id for id in terminals if str(id) == said["keyid"]), None)
-    if id is None or abs(now.timestamp() - int(said["created"])) > OLDEST_SECONDS:
-        return None
-    base = (
-        f'"@method": {method}\n"@path": {path}\n"content-digest": {digest}\n'
-        f'"@signature-params": {said["params"]}'
-    )
-    return id if _is_signed(terminals[id], fields.get("signature", ""), base) else None
+    return UUID(said.keyid)
 
 
 def _answer_headers(
@@ -297,6 +344,9 @@ def _answer_base(digest: str, asked: str, params: str) -> str:
         f'"@status": 200\n"content-digest": {digest}\n"signature";req: {asked}\n'
         f'"@signature-params": {params}'
     )
+
+
+_HUB_URL: TypeAdapter[str] = TypeAdapter(HubUrl)
 
 
 def _digest(body: bytes) -> str:

@@ -10,14 +10,11 @@ been; whoever puts that back as well forks the journal, which the server sees.
 """
 
 import json
-import os
-import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from threading import RLock
@@ -27,15 +24,16 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from jwt import PyJWK
 from jwt.algorithms import ECAlgorithm
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from coupon_engine.validation.alone import over_allowance
-from coupon_engine.validation.facts import Applied
 from coupon_engine.validation.token import Typ, verify_typed
 from coupon_engine.validation.token_refused import TokenRefused
 from scanner.identity import DeviceKey
+from scanner.terminal import journal_file, ledger
+from scanner.terminal.checking import Finding, Flaw
 from scanner.terminal.clock import Reading
-from schemas.baskets import Basket
+from scanner.terminal.journal_file import JournalOfAnother, Mark
+from scanner.terminal.ledger import Ledger, OpenReceipt, Spending, Spent, millis
 from schemas.coupons import HolderKey
 from schemas.journals import (
     FIRST_PREV,
@@ -49,30 +47,6 @@ from schemas.journals import (
 )
 
 
-class JournalInUse(Exception):
-    """Another process holds the file. Two would not see what the other has spent."""
-
-
-class JournalOfAnother(Exception):
-    """The file belongs to another terminal, or is no journal."""
-
-
-class AlreadySpent(Exception):
-    """This coupon stands in the ledger. Nothing was written."""
-
-    def __init__(self, spent: "Spent") -> None:
-        super().__init__("this coupon was redeemed here")
-        self.spent = spent
-
-
-class AllowanceUsedUp(Exception):
-    """The lease allows no more of this campaign. Nothing was written."""
-
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
-        self.rule = rule
-
-
 class EntryTooLong(Exception):
     """No server would take it, so it must not be promised. Nothing was written."""
 
@@ -83,72 +57,6 @@ class AcknowledgementRefused(Exception):
 
 class JournalRolledBack(AcknowledgementRefused):
     """The server has entries that this file does not know: an older copy was put back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What the ledger knows of a coupon that was redeemed here."""
-
-    id: UUID
-    seq: int
-    at: datetime
-    ask: str  # tells whether an id came again with the same contents
-    answer: str  # as it was told, for whoever asks again with the same id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taking:
-    """So much of what a lease may give away of one campaign."""
-
-    lease_id: UUID
-    campaign_id: UUID
-    minor: int
-    max_count: int
-    max_minor: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """What an accepted redemption takes: the coupon, and a part of the lease's allowance.
-
-    Without a `taking` the server has accepted it, and the ledger only remembers the coupon.
-    """
-
-    jti: UUID
-    id: UUID
-    until: datetime  # when the coupon would have ended: so long the ledger keeps it
-    taking: Taking | None = None
-    ask: str = ""
-    answer: str = ""
-    is_over: bool = True  # the coupon has no use left
-    order_ref: str | None = None
-    basket: Basket | None = None
-    applied: Applied | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenReceipt:
-    """A basket that coupons have shared here; `applied` is None where not all of them are known."""
-
-    basket: Basket | None
-    applied: tuple[Applied, ...] | None
-
-
-class Flaw(StrEnum):
-    """What `check` may find."""
-
-    SIGNATURE = "signature"  # not signed by this terminal's key, or changed since
-    OTHER_TERMINAL = "other_terminal"
-    CHAIN = "chain"  # it does not go on from the entry before
-    MISSING = "missing"  # entries are gone that nobody has acknowledged
-    LEDGER = "ledger"  # an accepted coupon that the ledger does not know
-    OLDER_COPY = "older_copy"  # the journal has been further than this
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    seq: int
-    flaw: Flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +81,9 @@ class Journal:
         self._key = key
         self._terminal_id = terminal_id
         self._lock = RLock()
-        self._mark = _Mark(path.with_name(path.name + ".mark"))
-        self._database = _opened(path)
+        self._mark = Mark(path.with_name(path.name + ".mark"))
+        self._database = journal_file.opened(path, ledger.TABLES)
+        self._ledger = Ledger(self._database)
         try:
             kept = self._kept("terminal")
             if kept not in (None, str(terminal_id)):
@@ -227,8 +136,8 @@ class Journal:
                 dev=self._terminal_id,
                 seq=last.seq + 1,
                 prev=last.hash,
-                ts=max(_millis(at.now), last.ts),
-                t_min=_millis(at.t_min),
+                ts=max(millis(at.now), last.ts),
+                t_min=millis(at.t_min),
                 kind=kind,
                 mode=mode,
                 **said,
@@ -238,14 +147,14 @@ class Journal:
                 raise EntryTooLong
             with self._transaction():
                 if spending is not None:
-                    self._spend(entry, spending)
+                    self._ledger.spend(entry, spending)
                 self._database.execute(
                     "INSERT INTO entry (seq, hash, jwt, ts) VALUES (?, ?, ?, ?)",
                     (entry.seq, hash_of(jwt), jwt, entry.ts),
                 )
             self._last = Last(entry.seq, hash_of(jwt), entry.ts)
             with suppress(OSError):  # the entry is safe; a mark that lags behind does no harm
-                self._mark.set(self._last)
+                self._mark.set(self._last.seq, self._last.hash)
             return entry
 
     def unsent(self, most: int) -> list[str]:
@@ -289,8 +198,12 @@ class Journal:
             if heard.hash != self.hash_at(heard.seq):
                 raise AcknowledgementRefused("about another chain")
             with self._transaction():
+                heard_at = datetime.fromtimestamp(heard.iat, UTC)
                 for answer in heard.answers:
                     self._answer(answer)
+                    # Behind a gap an entry waits, and the server has not looked at its coupon.
+                    if answer.answer in _ON_RECORD and answer.seq <= heard.seq:
+                        self._ledger.hear(answer.seq, heard_at)
                 bare = heard.model_copy(update={"answers": ()})
                 self._keep(acknowledgement=bare.model_dump_json())
             return heard
@@ -304,32 +217,23 @@ class Journal:
 
     def spent(self, jti: UUID) -> Spent | None:
         """Return what this terminal knows of a coupon that was redeemed here."""
-        return self._spent("jti", jti)
+        with self._lock:
+            return self._ledger.spent(jti)
 
     def redeemed(self, id: UUID) -> Spent | None:
         """Return the redemption that was accepted here under this id."""
-        return self._spent("id", id)
+        with self._lock:
+            return self._ledger.redeemed(id)
 
     def used(self, lease_id: UUID, campaign_id: UUID) -> tuple[int, int]:
         """Return how often and how much this lease has given away of a campaign."""
-        query = "SELECT count, minor FROM used WHERE lease_id = ? AND campaign_id = ?"
         with self._lock:
-            row = self._database.execute(query, (str(lease_id), str(campaign_id))).fetchone()
-        return (0, 0) if row is None else (row[0], row[1])
+            return self._ledger.used(lease_id, campaign_id)
 
     def receipt(self, order_ref: str) -> OpenReceipt | None:
         """Return the basket that coupons have shared here under this number."""
-        query = "SELECT basket, applied FROM receipt WHERE order_ref = ? ORDER BY seq"
         with self._lock:
-            rows = self._database.execute(query, (order_ref,)).fetchall()
-        if not rows:
-            return None
-        baskets = [Basket.model_validate_json(basket) for basket, _ in rows if basket]
-        known = [_APPLIED.validate_json(applied) for _, applied in rows if applied]
-        return OpenReceipt(
-            basket=baskets[0] if baskets else None,
-            applied=tuple(known) if len(known) == len(rows) else None,
-        )
+            return self._ledger.receipt(order_ref)
 
     def prune(self, before: datetime) -> int:
         """Remove what the server has acknowledged and answered for good, and return how many.
@@ -344,9 +248,7 @@ class Journal:
             if row is not None:
                 self._keep(pruned_seq=str(row[0]), pruned_hash=row[1])
             gone = self._database.execute("DELETE FROM entry WHERE seq < ?", (kept_from,)).rowcount
-            named = (kept_from, _millis(before))
-            self._database.execute("DELETE FROM spent WHERE seq < ? AND until < ?", named)
-            self._database.execute("DELETE FROM receipt WHERE seq < ? AND ts < ?", named)
+            self._ledger.prune(kept_from, before)
             return gone
 
     def _first_to_stay(self, before: datetime) -> int:
@@ -354,7 +256,7 @@ class Journal:
         (seq,) = self._database.execute(
             "SELECT min(seq) FROM entry WHERE seq > ? OR ts >= ? OR answer LIKE ?"
             " OR (answer IS NULL AND seq IN (SELECT seq FROM spent))",
-            (self.acknowledged_seq, _millis(before), f'%"{EntryAnswer.PROVISIONAL}"%'),
+            (self.acknowledged_seq, millis(before), f'%"{EntryAnswer.PROVISIONAL}"%'),
         ).fetchone()
         return self._last.seq if seq is None else min(seq, self._last.seq)
 
@@ -413,58 +315,6 @@ class Journal:
         if seq > self._last.seq or (known is not None and named != known):
             yield Finding(seq, Flaw.OLDER_COPY)
 
-    def _spend(self, entry: Entry, spending: Spending) -> None:
-        if spending.taking is not None:
-            if spent := self.spent(spending.jti) or self.redeemed(spending.id):
-                raise AlreadySpent(spent)
-            self._take(spending.taking)
-        if spending.is_over:
-            self._remember(entry, spending)
-        if spending.order_ref is not None:
-            self._database.execute(
-                "INSERT INTO receipt (order_ref, seq, ts, basket, applied) VALUES (?, ?, ?, ?, ?)",
-                (
-                    spending.order_ref,
-                    entry.seq,
-                    entry.ts,
-                    spending.basket.model_dump_json() if spending.basket else None,
-                    _APPLIED.dump_json(spending.applied).decode() if spending.applied else None,
-                ),
-            )
-
-    def _remember(self, entry: Entry, spending: Spending) -> None:
-        self._database.execute(
-            f"INSERT {'OR IGNORE ' if spending.taking is None else ''}INTO spent"  # noqa: S608 (ours)
-            " (jti, id, seq, ts, until, ask, answer) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                str(spending.jti),
-                str(spending.id),
-                entry.seq,
-                entry.ts,
-                _millis(spending.until),
-                spending.ask,
-                spending.answer,
-            ),
-        )
-
-    def _take(self, taking: Taking) -> None:
-        """Take one redemption out of the allowance, on what the file says now."""
-        count, minor = self.used(taking.lease_id, taking.campaign_id)
-        if reason := over_allowance(
-            max_count=taking.max_count,
-            max_minor=taking.max_minor,
-            used_count=count,
-            used_minor=minor,
-            minor=taking.minor,
-        ):
-            raise AllowanceUsedUp(reason.rule)
-        self._database.execute(
-            "INSERT INTO used (lease_id, campaign_id, count, minor) VALUES (?, ?, 1, ?)"
-            " ON CONFLICT (lease_id, campaign_id) DO UPDATE"
-            " SET count = count + 1, minor = minor + excluded.minor",
-            (str(taking.lease_id), str(taking.campaign_id), taking.minor),
-        )
-
     def _answer(self, answer: AnswerView) -> None:
         """Keep an answer. What was answered for good is not answered otherwise later."""
         earlier = self.answer_to(answer.seq)
@@ -472,15 +322,6 @@ class Journal:
             self._database.execute(
                 "UPDATE entry SET answer = ? WHERE seq = ?", (answer.model_dump_json(), answer.seq)
             )
-
-    def _spent(self, column: str, value: UUID) -> Spent | None:
-        query = f"SELECT id, seq, ts, ask, answer FROM spent WHERE {column} = ?"  # noqa: S608 (ours)
-        with self._lock:
-            row = self._database.execute(query, (str(value),)).fetchone()
-        if row is None:
-            return None
-        id, seq, ts, ask, answer = row
-        return Spent(UUID(id), seq, datetime.fromtimestamp(ts / 1000, UTC), ask, answer)
 
     def hash_at(self, seq: int) -> str | None:
         """Return by what the entry after this one names it; None where nobody knows any more."""
@@ -532,77 +373,6 @@ def hash_of(jwt: str) -> str:
     return sha256(jwt.encode()).hexdigest()
 
 
-class _Mark:
-    """How far the journal has been, in a file of its own.
-
-    It is written after the commit and not waited for, so it is never ahead of the truth: power
-    that fails loses the mark's last steps, never the journal's.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
-
-    def set(self, last: Last) -> None:
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, f"{last.seq:020d} {last.hash}\n".encode())
-
-    def get(self) -> tuple[int, str] | None:
-        """Return the mark; None where there is none that can be read."""
-        os.lseek(self._file, 0, os.SEEK_SET)
-        seq, _, named = os.read(self._file, 128).decode("ascii", "replace").strip().partition(" ")
-        return (int(seq), named) if seq.isascii() and seq.isdigit() and named else None
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-_TABLES = """
-    CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS entry (
-        seq INTEGER PRIMARY KEY, hash TEXT NOT NULL, jwt TEXT NOT NULL, ts INTEGER NOT NULL,
-        answer TEXT
-    ) STRICT;
-    CREATE TABLE IF NOT EXISTS spent (
-        jti TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
-        until INTEGER NOT NULL, ask TEXT NOT NULL, answer TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE IF NOT EXISTS used (
-        lease_id TEXT NOT NULL, campaign_id TEXT NOT NULL, count INTEGER NOT NULL,
-        minor INTEGER NOT NULL, PRIMARY KEY (lease_id, campaign_id)
-    ) STRICT;
-    CREATE TABLE IF NOT EXISTS receipt (
-        order_ref TEXT NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL, basket TEXT,
-        applied TEXT, PRIMARY KEY (order_ref, seq)
-    ) STRICT;
-"""
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """Open the file for this process alone; whoever dies leaves it to the next."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("BEGIN EXCLUSIVE")  # from here on nobody else comes in
-        database.execute("COMMIT")
-        database.executescript(_TABLES)
-    except sqlite3.OperationalError as error:
-        database.close()
-        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
-            raise JournalInUse(f"another process holds {path}") from None
-        raise
-    except sqlite3.DatabaseError:
-        database.close()
-        raise JournalOfAnother(f"{path} is no journal") from None
-    return database
-
-
 def _acknowledgement_in(ack_jwt: str, server_key: HolderKey) -> Acknowledgement:
     try:
         claims = verify_typed(ack_jwt, PyJWK(server_key.model_dump(), "ES256"), Typ.ACKNOWLEDGEMENT)
@@ -629,10 +399,6 @@ def _said_in(jwt: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", claims) if isinstance(claims, dict) else {}
 
 
-def _millis(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)
-
-
 def _compact(claims: Mapping[str, Any]) -> bytes:
     return json.dumps(claims, separators=(",", ":")).encode()
 
@@ -642,4 +408,5 @@ def _b64(data: bytes) -> str:
 
 
 _HEADER = _b64(_compact({"alg": "ES256", "typ": str(Typ.JOURNAL)}))
-_APPLIED = TypeAdapter(Applied)
+# The server has the redemption itself, and its coupon as used up by it.
+_ON_RECORD = (EntryAnswer.PROVISIONAL, EntryAnswer.ACCEPTED, EntryAnswer.DUPLICATE_OF_SELF)

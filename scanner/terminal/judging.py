@@ -7,13 +7,9 @@ with the text. All forgeries sound alike.
 """
 
 import hashlib
-import math
-import secrets
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any
@@ -39,14 +35,14 @@ from coupon_engine.validation.token_refused import (
     UnknownKey,
 )
 from coupon_engine.validation.wording import refusal as worded
+from scanner.terminal.challenges import Challenges
+from scanner.terminal.checking import Finding
 from scanner.terminal.clock import GuardedClock, Reading
 from scanner.terminal.holdings import Holdings
-from scanner.terminal.journal import (
+from scanner.terminal.journal import EntryTooLong, Journal
+from scanner.terminal.ledger import (
     AllowanceUsedUp,
     AlreadySpent,
-    EntryTooLong,
-    Finding,
-    Journal,
     OpenReceipt,
     Spending,
     Spent,
@@ -60,10 +56,9 @@ from schemas.offline import Bundle, BundleOffer
 from schemas.refusals import Reason, Refusal, Why
 from schemas.token import ANYWHERE, CouponFields
 
-MOST_TRIES = 3
-PAUSE = timedelta(seconds=60)
-ANSWERED_WITHIN = timedelta(minutes=5)
-MOST_CHALLENGES = 1_000
+# A list tells what was so when it was read, but for what was being written just then, and servers
+# of one house may be some seconds apart.
+LIST_MISSES = timedelta(seconds=60)
 
 _UNPROVEN = (BadHolderSignature, ChallengeRequired, ClockAhead, LiveCodeRequired, Stale)
 
@@ -104,7 +99,7 @@ class Counter:
         self.journal = journal
         self.clock = clock
         self.findings: list[Finding] = journal.check(every_signature=False)
-        self._challenges = _Challenges()
+        self._challenges = Challenges()
         self._lock = RLock()
         self._was_behind = False
         self.look()
@@ -124,6 +119,7 @@ class Counter:
         basket: Basket | None = None,
         order_ref: str | None = None,
         cashier: str | None = None,
+        cashier_id: UUID | None = None,
         challenge: str | None = None,
         id: UUID | None = None,
         asked_by: UUID | None = None,
@@ -144,6 +140,7 @@ class Counter:
                 basket=basket,
                 order_ref=order_ref,
                 cashier=cashier,
+                cashier_id=cashier_id,
                 challenge=challenge,
                 id=id or new_id(at.now),
                 asked_by=asked_by,
@@ -221,16 +218,30 @@ class Counter:
         return read(ask.text, self.holdings.ring, now=at.now, audiences=(ANYWHERE,), nonce=nonce)
 
     def _facts(self, fields: CouponFields, bundle: Bundle, at: Reading) -> Alone:
-        spent = self.journal.spent(UUID(bytes=fields.jti))
+        coupon_id = UUID(bytes=fields.jti)
+        is_listed = self.holdings.status(fields.cmp, fields.idx, now=at.now)
+        spent = self.journal.spent(coupon_id)
+        if spent and is_listed is False and self._was_reversed(spent, fields):
+            spent = None
         return Alone(
             fields=fields,
             place=asking.place_of(bundle),
             campaign=asking.campaign_of(bundle, fields.cmp),
             now=at.now,
-            is_listed=self.holdings.status(fields.cmp, fields.idx, now=at.now),
+            is_listed=is_listed,
             redeemed_at=spent.at if spent else None,
             is_clock_behind=at.is_behind,
         )
+
+    def _was_reversed(self, spent: Spent, fields: CouponFields) -> bool:
+        """Does a list that is newer than the server's knowledge of it not have this redemption?
+
+        Then it was taken back. All by the server's own clock: ours may be wrong.
+        """
+        if spent.heard_at is None:
+            return False
+        list_ver = self.holdings.list_ver_for(fields.cmp, fields.idx)
+        return _instant(list_ver) > spent.heard_at + LIST_MISSES
 
     def _prove(self, ask: "_Ask", at: Reading) -> None:
         """Look at what reading has found out about the phone's proof, and at its digits.
@@ -322,6 +333,7 @@ class Counter:
                 max_count=campaign.max_count,
                 max_minor=campaign.max_minor,
             ),
+            reversed_id=self._reversed_id(facts),
             ask=ask.print,
             answer=_ACCEPTED.dump_json(yes).decode(),
             order_ref=ask.order_ref,
@@ -353,6 +365,11 @@ class Counter:
         except sqlite3.Error:  # no room, or a broken disk: what is not written is not promised
             return self._refuse(ask, at, _reason(Why.ONLINE_REQUIRED, "journal"))
         return yes
+
+    def _reversed_id(self, facts: Alone) -> UUID | None:
+        """Return the redemption in the ledger that was found to count no more."""
+        spent = self.journal.spent(UUID(bytes=facts.fields.jti))
+        return spent.id if spent and facts.redeemed_at is None else None
 
     def _refuse(
         self, ask: "_Ask", at: Reading, no: Reason | Refusal, *, challenge: str | None = None
@@ -389,6 +406,7 @@ class Counter:
             "ver": bundle.ver if bundle else 0,
             "lease": bundle.lease_id if bundle else None,
             "cashier": ask.cashier,
+            "cashier_id": ask.cashier_id,
             "asked_by": ask.asked_by,
             "id": ask.id,
         }
@@ -406,6 +424,7 @@ class _Ask:
     basket: Basket | None
     order_ref: str | None
     cashier: str | None
+    cashier_id: UUID | None
     challenge: str | None
     id: UUID
     asked_by: UUID | None
@@ -431,69 +450,6 @@ class _No(Exception):
         super().__init__(reason.code)
         self.reason = reason
         self.challenge = challenge
-
-
-@dataclass(slots=True)
-class _Challenge:
-    digits: str
-    asked_at: datetime
-    paused_until: datetime | None = None
-    before: set[str] = field(default_factory=set[str])  # hashes of what was shown before
-    tries: set[str] = field(default_factory=set[str])  # of what was shown since, and is no answer
-
-
-class _Challenges:
-    """The digits that phones were asked for, a coupon each. Forgotten with the process."""
-
-    def __init__(self) -> None:
-        self._open: OrderedDict[UUID, _Challenge] = OrderedDict()
-
-    def open(self, coupon_id: UUID, now: datetime) -> str | None:
-        """Return the digits that count now, if this coupon's phone was asked for any."""
-        found = self._found(coupon_id, now)
-        return found.digits if found else None
-
-    def digits(self, coupon_id: UUID, now: datetime) -> str:
-        """Return the digits to show, choosing them the first time, or when the old ones are old."""
-        return self.open(coupon_id, now) or self._choose(coupon_id, now).digits
-
-    def pause_left(self, coupon_id: UUID, now: datetime) -> int:
-        """Return for how many seconds nothing is an answer."""
-        found = self._open.get(coupon_id)
-        if found is None or found.paused_until is None or found.paused_until <= now:
-            return 0
-        return math.ceil((found.paused_until - now).total_seconds())
-
-    def wrong(self, coupon_id: UUID, shown_hash: str, now: datetime) -> int:
-        """Count what is no answer, and return for how many seconds nothing is one now.
-
-        What was shown before anything was asked is no try, nor what a camera only sees again.
-        """
-        found = self._found(coupon_id, now)
-        if found is None:
-            self._choose(coupon_id, now, before={shown_hash})
-            return 0
-        if shown_hash not in found.before:
-            found.tries.add(shown_hash)
-        if len(found.tries) < MOST_TRIES:
-            return 0
-        again = self._choose(coupon_id, now, before=found.before | found.tries)
-        again.paused_until = now + PAUSE
-        return self.pause_left(coupon_id, now)
-
-    def _found(self, coupon_id: UUID, now: datetime) -> _Challenge | None:
-        found = self._open.get(coupon_id)
-        return found if found and now < found.asked_at + ANSWERED_WITHIN else None
-
-    def _choose(
-        self, coupon_id: UUID, now: datetime, *, before: Collection[str] = ()
-    ) -> _Challenge:
-        chosen = _Challenge(f"{secrets.randbelow(10_000):04d}", now, before=set(before))
-        self._open[coupon_id] = chosen
-        self._open.move_to_end(coupon_id)
-        while len(self._open) > MOST_CHALLENGES:
-            self._open.popitem(last=False)
-        return chosen
 
 
 def _receipt_in_the_way(ask: _Ask, receipt: OpenReceipt | None) -> Reason | None:

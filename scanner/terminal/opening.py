@@ -12,10 +12,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from scanner import credentials
-from scanner.identity import DeviceKey, Identity
+from scanner.identity import DeviceKey, Identity, Pins
+from scanner.terminal import checking
+from scanner.terminal import hub as hubs
 from scanner.terminal.clock import GuardedClock
 from scanner.terminal.deciding import Terminal
 from scanner.terminal.holdings import Holdings
@@ -23,11 +26,13 @@ from scanner.terminal.hub import Hub, HubAsked, Terminals
 from scanner.terminal.journal import Journal
 from scanner.terminal.judging import Counter
 from scanner.terminal.page import Standing
+from scanner.terminal.seat import Seat
 from scanner.terminal.server import Server
 from scanner.terminal.syncing import Syncing
-from schemas.offline import LONGEST_LEASE_SECONDS
+from schemas.offline import LONGEST_LEASE_SECONDS, Bundle
 
 IN_FOLDER = "terminal.json"
+MOST_TO_CHOOSE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +45,21 @@ class Opened:
     server: Server
     syncing: Syncing
     wall: Callable[[], datetime]
+    answering: "Answering"
 
     def standing(self) -> Standing:
         counter = self.terminal.counter
         bundle, journal = counter.holdings.bundle, counter.journal
+        seat, seated = self.terminal.seat, self.terminal.seated
         currencies = {each.currency for each in bundle.campaigns} if bundle else set[str]()
         return Standing(
             name=self.identity.name,
             currency=currencies.pop() if len(currencies) == 1 else None,
+            cashiers=seat.cashiers if seat else (),
+            cashier=seated.name if seated else None,
+            products=_asked_for(bundle, "products"),
+            categories=_asked_for(bundle, "categories"),
+            wrong=checking.told(counter.findings),
             is_online=self.terminal.is_online,
             is_hub=bool(bundle and bundle.hub_id == self.identity.terminal_id),
             lease_until=datetime.fromtimestamp(bundle.lease_until, UTC) if bundle else None,
@@ -67,7 +79,7 @@ class Opened:
         Raises:
             OSError: The address is taken, or is none of this machine's.
         """
-        return Hub(
+        hub = Hub(
             address,
             self.terminal.redeem_for,
             id=self.identity.terminal_id,
@@ -75,6 +87,29 @@ class Opened:
             terminals=self.neighbours,
             clock=self.wall,
         )
+        self.answering.hub = hub
+        return hub
+
+
+@dataclass(slots=True)
+class Answering:
+    """The hub that this terminal runs, once it does."""
+
+    hub: Hub | None = None
+
+    def reached_at(self, server_url: str) -> str | None:
+        return hubs.reached_at(self.hub.listens, server_url) if self.hub else None
+
+
+def _asked_for(bundle: Bundle | None, name: Literal["products", "categories"]) -> tuple[str, ...]:
+    """Return what the offers ask a basket for, to choose from; of very many the first."""
+    conditions = [
+        offer.terms.conditions
+        for campaign in (bundle.campaigns if bundle else ())
+        for offer in campaign.offers
+    ]
+    named = {each for one in conditions for each in getattr(one, name)}
+    return tuple(sorted(named)[:MOST_TO_CHOOSE])
 
 
 @contextmanager
@@ -111,12 +146,12 @@ def opened(
         counter = Counter(holdings, journal, GuardedClock(wall, steady))
         server = Server(identity.server_url, id, key, clock=wall)
         open_ones.callback(server.close)
-        hub = None
-        if hub_url is not None:
-            hub = HubAsked(hub_url, id=id, key=key, clock=wall)
-            open_ones.callback(hub.close)
+        hub = HubAsked(hub_url, id=id, key=key, clock=wall)
+        open_ones.callback(hub.close)
+        answering = Answering()
+        seat = Seat(folder / "seat.json", Pins(folder / "pins.json", identity.pin_key), server)
         terminal = Terminal(
-            server, counter, id=id, store_id=identity.store_id, steady=steady, hub=hub
+            server, counter, id=id, store_id=identity.store_id, steady=steady, hub=hub, seat=seat
         )
         syncing = Syncing(
             server,
@@ -124,6 +159,7 @@ def opened(
             server_key=identity.server_key,
             leased_file=folder / "leased",
             wants_authority=wants_authority,
+            hub_url=lambda: answering.reached_at(identity.server_url),
             lease_seconds=lease_seconds,
         )
-        yield Opened(identity, key, terminal, server, syncing, wall)
+        yield Opened(identity, key, terminal, server, syncing, wall, answering)

@@ -2,6 +2,8 @@
 
     GET  /<token>/          the page; its script and style lie beside it
     POST /<token>/scans     what a person typed or a wedge scanner did; the `Shown` that it came to
+    POST /<token>/seat      a cashier and their PIN; a `Shown` with a screen only if it is no
+    POST /<token>/seat-ends the cashier signs out
     GET  /<token>/shown     what is new since `?after=`, as soon as there is something; else how
                             the terminal stands
 
@@ -17,15 +19,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
+from scanner.terminal.seat import CashierNamed
 from scanner.terminal.showing import Screen, Slip, slipped
 from schemas.base import Minor, Moment, Name, Ref, Wire
 from schemas.baskets import Basket
 from schemas.money import Currency
 from schemas.redemptions import Code
+from schemas.refusals import Sentences
 
 MOST_BODY = 65_536
 WAIT_SECONDS = 15.0
@@ -72,11 +78,23 @@ class Typed(Wire):
         return Basket(currency=self.currency, total_minor=self.total_minor)
 
 
+class SitsDown(Wire):
+    """Who signs in. What can be no PIN is not even tried: a wedge scanner types anywhere."""
+
+    cashier_id: UUID
+    pin: Annotated[str, StringConstraints(pattern=r"^[0-9]{4,8}$")]
+
+
 class Standing(Wire):
     """How the terminal stands, for the line at the page's top."""
 
     name: str
     currency: Currency | None
+    cashiers: tuple[CashierNamed, ...] = ()  # none: anybody types a name
+    cashier: str | None = None  # who has signed in
+    products: tuple[str, ...] = ()  # that offers ask for, to choose from
+    categories: tuple[str, ...] = ()
+    wrong: Sentences | None = None  # with the journal, and what to do
     is_online: bool
     is_hub: bool
     lease_until: Moment | None
@@ -92,6 +110,10 @@ class Shown(Wire):
     standing: Standing
 
 
+Sit = Callable[[UUID, str], Screen | None]
+"""Let a cashier sign in; the screen to show if it is no."""
+
+
 class Page:
     """Serves the page from threads of its own, until it is closed."""
 
@@ -100,11 +122,15 @@ class Page:
         scan: Callable[[Typed], Screen],
         standing: Callable[[], Standing],
         *,
+        sit: Sit,
+        leave: Callable[[], None],
         port: int = 0,
     ) -> None:
         self.token = secrets.token_urlsafe(24)
         self._scan = scan
         self._standing = standing
+        self._sit = sit
+        self._leave = leave
         self._news = threading.Condition()
         self._number = 0
         self._newest: Screen | None = None
@@ -126,6 +152,14 @@ class Page:
     def scan(self, typed: Typed) -> Shown:
         return self.show(self._scan(typed))
 
+    def sit(self, who: SitsDown) -> Shown:
+        """Let a cashier sign in; what is no is told to this page alone, and is no scan."""
+        return self.stands(self._sit(who.cashier_id, who.pin))
+
+    def leave(self) -> Shown:
+        self._leave()
+        return self.stands()
+
     def show(self, screen: Screen) -> Shown:
         """Put on the page what was scanned elsewhere, as by a camera."""
         with self._news:
@@ -141,10 +175,10 @@ class Page:
             screen = self._newest if self._number > after else None
             return Shown(number=self._number, screen=screen, standing=self._standing())
 
-    def stands(self) -> Shown:
+    def stands(self, screen: Screen | None = None) -> Shown:
         """Return how the terminal stands, for a page that has just been opened."""
         with self._news:
-            return Shown(number=self._number, screen=None, standing=self._standing())
+            return Shown(number=self._number, screen=screen, standing=self._standing())
 
     def close(self) -> None:
         with self._news:
@@ -184,7 +218,8 @@ class _Answers(BaseHTTPRequestHandler):
         return self._send(200, kind, (_FOLDER / file).read_bytes())
 
     def do_POST(self) -> None:
-        if self._name() != "scans":
+        name = self._name()
+        if name not in ("scans", "seat", "seat-ends"):
             return self._no(404)
         if self.headers.get_all("origin") != [f"http://{self._page.host}"]:
             return self._no(403)
@@ -193,11 +228,28 @@ class _Answers(BaseHTTPRequestHandler):
         length = _number(self.headers.get("content-length", "0"))
         if length > MOST_BODY:
             return self._no(413)
+        body = self.rfile.read(length)
+        match name:
+            case "seat":
+                return self._json(self._sits_down(body))
+            case "seat-ends":
+                return self._json(self._page.leave())
+            case _:
+                return self._json(self._scans(body))
+
+    def _scans(self, body: bytes) -> Shown:
         try:
-            typed = Typed.model_validate_json(self.rfile.read(length))
+            typed = Typed.model_validate_json(body)
         except ValidationError:
-            return self._json(self._page.show(slipped(Slip.NOT_UNDERSTOOD)))
-        return self._json(self._page.scan(typed))
+            return self._page.show(slipped(Slip.NOT_UNDERSTOOD))
+        return self._page.scan(typed)
+
+    def _sits_down(self, body: bytes) -> Shown:
+        try:
+            who = SitsDown.model_validate_json(body)
+        except ValidationError:
+            return self._page.stands(slipped(Slip.WRONG_PIN))
+        return self._page.sit(who)
 
     @property
     def _page(self) -> Page:

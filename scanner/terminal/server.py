@@ -68,9 +68,10 @@ class Server:
         *,
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
+        shift: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> httpx.Response:
-        """Return the answer, if it is a yes; 304 is one.
+        """Return the answer, if it is a yes; 304 is one. With a `shift` its cashier asks.
 
         A terminal whose own clock is wrong signs by the server's: that a request is heard does not
         hang on a battery. What has expired is another question, and another clock (`clock.py`).
@@ -79,7 +80,9 @@ class Server:
             Away: No answer, or not the server's.
             SaysNo: The server's own no.
         """
-        more: dict[str, Any] = {"headers": dict(headers or {})}
+        more: dict[str, Any] = {"headers": dict(headers or {}), "auth": self._auth}
+        if shift is not None:
+            more["auth"] = self._auth.at_shift(shift)
         if body is not None:
             more["content"] = body
             more["headers"]["Content-Type"] = "application/json"
@@ -111,7 +114,7 @@ class Server:
 
     def _sent(self, method: str, path: str, more: Mapping[str, Any]) -> httpx.Response:
         try:
-            return self._client.request(method, path, auth=self._auth, **more)
+            return self._client.request(method, path, **more)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise Away(str(error) or type(error).__name__) from None
 

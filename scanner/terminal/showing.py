@@ -46,6 +46,9 @@ class Slip(StrEnum):
     ASK_AGAIN = "ask_again"  # nobody knows yet whether it was redeemed
     TOO_MANY_TRIES = "too_many_tries"
     NOT_UNDERSTOOD = "not_understood"
+    NOBODY_SITS = "nobody_sits"  # there are cashiers here, and none has signed in
+    WRONG_PIN = "wrong_pin"
+    LOCKED_OUT = "locked_out"  # five wrong PINs
 
 
 class Decider(StrEnum):
@@ -96,23 +99,20 @@ def accepted(
     is_provisional: bool = False,
 ) -> Screen:
     """Show a yes, and what it is worth."""
-    en, zh = (in_words(discount_minor, currency, language) for language in LANGUAGES)
-    benefit = (f"{title.en} ({en})", f"{title.zh}（{zh}）") if title else (en, zh)
+    amount = in_words(discount_minor, currency, "en"), in_words(discount_minor, currency, "zh")
+    benefit = _filled("benefit", title=(title.en, title.zh), amount=amount) if title else amount
     is_alone = decided_by is not Decider.SERVER
-    yes: Both = (f"Coupon accepted: {benefit[0]}", f"已核销：{benefit[1]}")
+    yes = _filled("cashier", benefit=benefit)
     if is_alone:
-        yes = (
-            f"{yes[0]}; without the network, the server hears of it later",
-            f"{yes[1]}；离线核销，联网后上传",
-        )
+        yes = _filled("alone", yes=yes)
     return Screen(
         code=OK_OFFLINE if is_alone else OK,
         colour=Colour.GREEN,
         sign=Sign.TICK_AND_CLOUD if is_alone else Sign.TICK,
         word=_both(WORDS[Colour.GREEN]),
         cashier=_both(yes),
-        customer=_both((f"Thank you: {en} off.", f"谢谢，已优惠{zh}。")),
-        action=_both((f"Take {en} off.", f"请减{zh}。")),
+        customer=_both(_filled("customer", amount=amount)),
+        action=_both(_filled("action", amount=amount)),
         decided_by=decided_by,
         redemption_id=redemption_id,
         coupon_id=coupon_id,
@@ -157,7 +157,7 @@ def slipped(slip: Slip) -> Screen:
     """Show what is wrong where no coupon was judged."""
     sentence = SLIPS[slip]
     return Screen(
-        **_no(slip), cashier=_both(sentence), customer=_both(_TO_CUSTOMER), decided_by=None
+        **_no(slip), cashier=_both(sentence), customer=_both(TO_CUSTOMER), decided_by=None
     )
 
 
@@ -173,8 +173,16 @@ def line_of(screen: Screen, language: Literal["en", "zh"] = "en") -> str:
     return f"{MARKS[screen.sign]} {getattr(screen.word, language)}: {sentence}"
 
 
-LANGUAGES: tuple[Literal["en"], Literal["zh"]] = ("en", "zh")
-
+YES: Mapping[str, Both] = {
+    "benefit": ("{title} ({amount})", "{title}（{amount}）"),
+    "cashier": ("Coupon accepted: {benefit}", "已核销：{benefit}"),
+    "alone": (
+        "{yes}; without the network, the server hears of it later",
+        "{yes}；离线核销，联网后上传",
+    ),
+    "customer": ("Thank you: {amount} off.", "谢谢，已优惠{amount}。"),
+    "action": ("Take {amount} off.", "请减{amount}。"),
+}
 WORDS: Mapping[Colour, Both] = {
     Colour.GREEN: ("ACCEPTED", "通过"),
     Colour.AMBER: ("NOT YET", "请稍候"),
@@ -204,6 +212,7 @@ AMBER: Mapping[Why | Slip, Both] = {
     Why.LIVE_CODE_REQUIRED: ("Open the app, then scan again.", "打开应用后重新扫码。"),
     Why.UNCLAIMED: ("Claim it in the app, then scan again.", "在应用中领取后重新扫码。"),
     Why.HELD: ("Try again later.", "请稍后再试。"),
+    Why.GIVEN: ("Take it back in the app, then scan again.", "在应用中收回后重新扫码。"),
     Why.BASKET_REQUIRED: ("Then scan again.", "然后重新扫码。"),
     Why.BASKET_CHANGED: ("Then scan again.", "然后重新扫码。"),
     Why.LINES_REQUIRED: ("Then scan again.", "然后重新扫码。"),
@@ -216,6 +225,15 @@ AMBER: Mapping[Why | Slip, Both] = {
     Why.LEASE_EXPIRED: ("Try again when the network is back.", "网络恢复后再试。"),
     Slip.ASK_AGAIN: ("Scan the same code again.", "请重新扫描同一券码。"),
     Slip.TOO_MANY_TRIES: ("Wait a minute.", "请等待一分钟。"),
+    Slip.NOBODY_SITS: (
+        "Choose your name and type your PIN, then scan again.",
+        "请选择姓名并输入个人识别码，然后重新扫码。",
+    ),
+    Slip.WRONG_PIN: ("Type it again. Five wrong ones lock it.", "请重新输入；连错五次将锁定。"),
+    Slip.LOCKED_OUT: (
+        "Wait 15 minutes and try with a network, or let a colleague sign in.",
+        "请15分钟后联网重试，或由同事登录。",
+    ),
 }
 GREY: Mapping[Why | Slip, Both] = {
     Why.NOT_A_COUPON: ("Scan the coupon.", "请扫描券码。"),
@@ -228,7 +246,7 @@ GREY: Mapping[Why | Slip, Both] = {
     Slip.NO_SUCH_FILE: ("Give a picture.", "请提供图片。"),
     Slip.NOT_UNDERSTOOD: ("Look at the amount and the receipt.", "请核对金额与小票号。"),
 }
-_REFUSE: Both = ("Take nothing off.", "不予优惠。")
+REFUSE: Both = ("Take nothing off.", "不予优惠。")
 
 SLIPS: Mapping[Slip, Both] = {
     Slip.TWO_CODES: ("Two coupons at once: show one.", "同时出现两张券，请只出示一张。"),
@@ -245,8 +263,19 @@ SLIPS: Mapping[Slip, Both] = {
     ),
     Slip.TOO_MANY_TRIES: ("Too many tries.", "尝试次数过多。"),
     Slip.NOT_UNDERSTOOD: ("This cannot be meant so.", "输入内容有误。"),
+    Slip.NOBODY_SITS: ("Nobody is signed in at this terminal.", "本终端无人登录。"),
+    Slip.WRONG_PIN: ("This is not the PIN.", "个人识别码不正确。"),
+    Slip.LOCKED_OUT: ("Too many wrong PINs.", "个人识别码错误次数过多。"),
 }
-_TO_CUSTOMER: Both = ("One moment, please.", "请稍候。")
+TO_CUSTOMER: Both = ("One moment, please.", "请稍候。")
+
+
+def _filled(key: str, **facts: Both) -> Both:
+    en, zh = YES[key]
+    return (
+        en.format_map({name: fact[0] for name, fact in facts.items()}),
+        zh.format_map({name: fact[1] for name, fact in facts.items()}),
+    )
 
 
 def _no(code: Why | Slip) -> dict[str, Any]:
@@ -256,7 +285,7 @@ def _no(code: Why | Slip) -> dict[str, Any]:
         "colour": colour,
         "sign": SIGNS[colour],
         "word": _both(WORDS[colour]),
-        "action": _both({**AMBER, **GREY}.get(code, _REFUSE)),
+        "action": _both({**AMBER, **GREY}.get(code, REFUSE)),
     }
 
 

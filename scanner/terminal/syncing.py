@@ -2,7 +2,8 @@
 
     up      entries in the order of their numbers, in portions; the acknowledgement comes back
     lease   renewed when half of it is over; its entry is the first that is made under it
-    down    the bundle if it has changed, each status list, mostly as what has changed of it
+    down    the bundle if it has changed, each status list, mostly as what has changed of it,
+            and who may sit here
     told    what became of entries whose answer was still open
 
 Each step may fail by itself, and what it would have done the next round does. Entries leave the
@@ -23,14 +24,10 @@ from uuid import UUID
 import httpx
 from pydantic import ValidationError
 
+from scanner.terminal.checking import Finding, Flaw
 from scanner.terminal.deciding import DISOWNED, Terminal
 from scanner.terminal.holdings import HoldingRefused
-from scanner.terminal.journal import (
-    AcknowledgementRefused,
-    Finding,
-    Flaw,
-    JournalRolledBack,
-)
+from scanner.terminal.journal import AcknowledgementRefused, JournalRolledBack
 from scanner.terminal.server import Away, SaysNo, Server
 from schemas.coupons import HolderKey
 from schemas.ids import new_id
@@ -53,6 +50,7 @@ class Step(StrEnum):
     LEASE = "lease"
     BUNDLE = "bundle"
     LISTS = "lists"
+    CASHIERS = "cashiers"
     TOLD = "told"
 
 
@@ -91,13 +89,16 @@ class Syncing:
         server_key: HolderKey,
         leased_file: Path,
         wants_authority: bool = False,
+        hub_url: Callable[[], str | None] = lambda: None,
         lease_seconds: int = LONGEST_LEASE_SECONDS,
     ) -> None:
+        """`hub_url` says where this terminal would answer the store's others just now."""
         self._server = server
         self._terminal = terminal
         self._server_key = server_key
         self._leased_file = leased_file
         self._wants_authority = wants_authority
+        self._hub_url = hub_url
         self._lease_seconds = lease_seconds
         self._going = _Going()
         self._begin_lease()
@@ -137,6 +138,7 @@ class Syncing:
             yield Step.LEASE, self._renew
         yield Step.BUNDLE, self._learn_bundle
         yield Step.LISTS, self._learn_lists
+        yield Step.CASHIERS, self._learn_cashiers
         # Again: the entry that begins a lease ends the one before, and frees what it has not used.
         yield Step.UP, self._upload
         yield Step.TOLD, self._learn_answers
@@ -188,8 +190,10 @@ class Syncing:
         bundle = self._terminal.counter.holdings.bundle
         if bundle is None:
             return True
-        if self._wants_authority and not bundle.is_authority and self._may_ask_for_authority():
-            return True
+        if self._wants_authority and self._may_ask_for_authority():
+            has_moved = self._hub_url() not in (None, bundle.hub_url)
+            if has_moved or not bundle.is_authority:
+                return True
         left = datetime.fromtimestamp(bundle.lease_until, UTC) - self._now()
         return left < timedelta(seconds=self._lease_seconds / 2)
 
@@ -205,10 +209,13 @@ class Syncing:
             going.lease_asked = NewLease(
                 id=new_id(self._now()),
                 wants_authority=self._wants_authority,
+                hub_url=self._hub_url() if self._wants_authority else None,
                 lasts_seconds=self._lease_seconds,
             )
         try:
-            self._server.ask("POST", "/v1/leases", body=going.lease_asked.model_dump_json())
+            self._server.ask(
+                "POST", "/v1/leases", body=going.lease_asked.model_dump_json(exclude_none=True)
+            )
         except SaysNo:
             going.lease_asked = None  # its answer is no, for ever; the next is another lease
             raise
@@ -270,6 +277,10 @@ class Syncing:
                 wrong = each
         if wrong is not None:
             raise wrong
+
+    def _learn_cashiers(self) -> None:
+        if (seat := self._terminal.seat) is not None:
+            seat.learn(self._now())
 
     def _learn_list(self, named: ListNamed) -> None:
         holdings = self._terminal.counter.holdings

@@ -10,13 +10,14 @@ from uuid import UUID
 import httpx
 
 from coupon_engine.validation.wording import refusal
-from scanner.identity import FileKey, _jwk
+from scanner.identity import FileKey, Pins, _jwk
 from scanner.terminal.clock import GuardedClock
 from scanner.terminal.deciding import Terminal
 from scanner.terminal.holdings import Holdings
 from scanner.terminal.hub import HubAsked
 from scanner.terminal.journal import Journal, _said_in
 from scanner.terminal.judging import Counter
+from scanner.terminal.seat import Seat
 from scanner.terminal.server import Server
 from schemas.coupons import HolderKey
 from schemas.offline import Bundle, BundleTerminal
@@ -96,12 +97,11 @@ def a_terminal(
             transport=httpx.MockTransport(far),
         )
         open_ones.callback(server.close)
-        hub = None
-        if hub_url:
-            hub = HubAsked(hub_url, id=id, key=key, clock=lambda: hands.wall)
-            open_ones.callback(hub.close)
+        hub = HubAsked(hub_url, id=id, key=key, clock=lambda: hands.wall)
+        open_ones.callback(hub.close)
+        seat = Seat(folder / "seat.json", Pins(folder / "pins.json", "AAAA"), server)
         terminal = Terminal(
-            server, counter, id=id, store_id=STORE, steady=lambda: hands.steady, hub=hub
+            server, counter, id=id, store_id=STORE, steady=lambda: hands.steady, hub=hub, seat=seat
         )
         yield One(id, key, hands, far, holdings, journal, terminal, server)
 

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from coupon_engine.validation.token import Typ, verify_typed
-from scanner.terminal.journal import Finding, public_of
+from scanner.terminal.checking import Finding
+from scanner.terminal.journal import public_of
 from scanner.terminal.judging import Accepted
 from tests.scanner.terminal.shop import Shop, bundle, campaign, coupon, shown
 from tests.vectors.make_token_vectors import NOW

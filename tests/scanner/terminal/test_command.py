@@ -2,11 +2,12 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ from coupon_engine.drawing import png
 from scanner import __main__ as command
 from scanner.__main__ import cli
 from scanner.credentials import key_path
-from scanner.identity import FileKey, Identity, _jwk
+from scanner.identity import FileKey, Identity, Pins, _jwk
 from scanner.terminal.holdings import Holdings
-from scanner.terminal.hub import HubAsked
+from scanner.terminal.hub import ForStore, HubAsked
 from scanner.terminal.journal import Journal, _said_in
 from schemas.ids import new_id
 from schemas.offline import BundleTerminal
-from schemas.redemptions import NewRedemption
+from schemas.terminals import CashierView
 from tests.scanner.terminal.shop import (
     SERVER,
     STORE,
@@ -43,6 +44,7 @@ from tests.scanner.terminal.shop import (
     shown,
     total,
 )
+from tests.scanner.terminal.test_seat import ANN, BOB
 
 HOUSE = Path(__file__).parents[3]
 SALE = ["--total", "1000", "--currency", "EUR"]
@@ -144,6 +146,75 @@ def test_a_program_at_the_counter_sends_each_basket_along(till: Path) -> None:
 
 def test_every_yes_ends_with_nought(till: Path) -> None:
     assert run("--terminal", till, "--stdin", *SALE, typed=f"{code()}\n")[0] == 0
+
+
+def employs(till: Path, *cashiers: CashierView) -> None:
+    Pins(till.with_suffix("") / "pins.json", "AAAA").learn(cashiers)
+
+
+def test_a_cashier_signs_in_with_a_pin_that_no_argument_holds(till: Path) -> None:
+    employs(till, ANN, BOB)
+    who = ["--terminal", till, "--alone", "--cashier", "Ann"]
+
+    status, told = run(*who, "--pin", "--stdin", *SALE, typed=f"2580\n{code()}\n")
+    later = run("--terminal", till, "--alone", "--stdin", *SALE, typed=f"{code(idx=101)}\n")
+    out = run("--terminal", till, "--alone", "--sign-out")
+    nobody = run("--terminal", till, "--alone", "--stdin", *SALE, typed=f"{code(idx=102)}\n")
+
+    assert (status, [each["code"] for each in told]) == (0, ["ok_offline"])
+    assert [each["code"] for each in later[1]] == ["ok_offline"]  # still signed in
+    assert out == (0, [])
+    assert (nobody[0], [each["code"] for each in nobody[1]]) == (1, ["nobody_sits"])
+    redeemed = [each for each in entries(till) if each["kind"] == "redeemed"]
+    assert [(each["cashier"], each["cashier_id"]) for each in redeemed] == [
+        ("Ann", str(ANN.id))
+    ] * 2
+
+
+def test_signing_in_alone_is_a_command_of_its_own(till: Path) -> None:
+    employs(till, ANN)
+    who = ["--terminal", till, "--alone", "--cashier", "Ann"]
+
+    assert run(*who, "--pin", typed="2580\n") == (0, [])
+
+    status, told = run(*who, "--stdin", *SALE, typed=f"{code()}\n")
+    assert (status, [each["code"] for each in told]) == (0, ["ok_offline"])
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "said"),
+    [
+        (["--cashier", "Ann", "--pin"], "0001\n", "This is not the PIN."),
+        (["--cashier", "Ann", "--pin"], "", "This is not the PIN."),
+        (["--cashier", "Eve", "--pin"], "2580\n", "no cashier Eve"),
+        (["--cashier", "Ann", "--stdin"], "2580\n", "--cashier Ann --pin"),
+        (["--pin"], "2580\n", "Say whose PIN"),
+    ],
+)
+def test_nobody_redeems_in_a_name_without_its_pin(
+    till: Path, words: list[str], typed: str, said: str
+) -> None:
+    employs(till, ANN)
+
+    done = CliRunner().invoke(cli, ["--terminal", str(till), "--alone", *words], input=typed)
+
+    assert isinstance(done.exception, command.Wrong)
+    assert said in str(done.exception)
+    assert "2580" not in str(done.exception)
+
+
+def test_what_is_wrong_with_the_journal_is_told_with_what_to_do(till: Path) -> None:
+    run("--terminal", till, "--alone", "--stdin", *SALE, typed=f"{code()}\n{code(idx=101)}\n")
+    database = sqlite3.connect(till.with_suffix("") / "journal.sqlite")
+    with closing(database):
+        database.execute("DELETE FROM spent")
+        database.commit()
+
+    done = CliRunner().invoke(cli, ["--terminal", str(till), "--sync"])
+
+    assert done.exit_code == 1
+    assert "a coupon that it redeemed is not remembered (1 more)" in done.stderr
+    assert "until a manager has paired this terminal anew" in done.stderr
 
 
 def test_a_person_reads_one_line(till: Path) -> None:
@@ -327,7 +398,7 @@ def test_page_and_hub_are_served_from_one_process_until_it_is_told_to_end(till: 
         key = _jwk(FileKey.kept_in(key_path(till)).public_key)
         by_hub = [
             asked.redeem(
-                NewRedemption(
+                ForStore(
                     id=new_id(datetime.now(UTC)), code=each, store_id=STORE, basket=total(1_000)
                 ),
                 TERMINAL,

@@ -15,11 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from scanner.identity import FileKey, Signing, _jwk
 from scanner.terminal import hub as hubs
-from scanner.terminal.hub import Hub, HubAsked, HubAway, Terminals
+from scanner.terminal.hub import ForStore, Hub, HubAsked, HubAway, Terminals
 from scanner.terminal.showing import Decider, Screen, plainly
 from schemas.campaigns import Level, OfflinePolicy
 from schemas.coupons import HolderKey
-from schemas.redemptions import NewRedemption
 from schemas.refusals import Why
 from tests import make
 from tests.scanner.terminal.counters import One, a_terminal
@@ -51,14 +50,14 @@ class Store:
 
     hub_key: FileKey = field(default_factory=a_key)
     asker_key: FileKey = field(default_factory=a_key)
-    heard: list[tuple[NewRedemption, UUID]] = field(default_factory=list)
+    heard: list[tuple[ForStore, UUID]] = field(default_factory=list)
     terminals: dict[UUID, HolderKey] = field(default_factory=dict)
     now: datetime = make.NOON
 
     def clock(self) -> datetime:
         return self.now
 
-    def redeem(self, request: NewRedemption, asker: UUID) -> Screen:
+    def redeem(self, request: ForStore, asker: UUID) -> Screen:
         self.heard.append((request, asker))
         return plainly(Why.EXPIRED, decided_by=Decider.HUB)
 
@@ -87,9 +86,9 @@ def hub(store: Store) -> Iterator[Hub]:
     made.close()
 
 
-def a_request(**more: object) -> NewRedemption:
+def a_request(**more: object) -> ForStore:
     asked = {"id": make.an_id(), "code": "CP1", "store_id": make.an_id(), **more}
-    return NewRedemption.model_validate(asked)
+    return ForStore.model_validate(asked)
 
 
 def raw(
@@ -194,7 +193,7 @@ def test_whatever_is_changed_on_the_way_is_not_heard(store: Store, hub: Hub, cha
 def test_what_is_no_request_is_refused_in_a_word(store: Store, hub: Hub, body: bytes) -> None:
     answer = raw(hub, store, body)
 
-    assert answer.status_code == (422 if body else 401)
+    assert answer.status_code == 422
     assert store.heard == []
 
 
@@ -263,7 +262,7 @@ def test_many_may_ask_at_once(store: Store, hub: Hub) -> None:
 
 
 @contextmanager
-def a_store(folder: Path) -> Generator[tuple[One, Hub, list[One]]]:
+def a_store(folder: Path, *, by_bundle: bool = False) -> Generator[tuple[One, Hub, list[One]]]:
     """A hub with authority, and two terminals that reach it and nothing else."""
     ids = [make.an_id() for _ in range(3)]
     with ExitStack() as open_ones:
@@ -283,7 +282,7 @@ def a_store(folder: Path) -> Generator[tuple[One, Hub, list[One]]]:
         )
         open_ones.callback(hub.close)
         for id in ids[1:]:
-            made = a_terminal(folder / str(id), hub_url=hub.url, id=id)
+            made = a_terminal(folder / str(id), hub_url=None if by_bundle else hub.url, id=id)
             others.append(open_ones.enter_context(made))
         store = tuple(each.named for each in (one, *others))
         for each in (one, *others):
@@ -291,6 +290,7 @@ def a_store(folder: Path) -> Generator[tuple[One, Hub, list[One]]]:
                 campaign(OfflinePolicy.STORE_BOUND),
                 terminal_id=each.id,
                 hub_id=one.id,
+                hub_url=hub.url if by_bundle else None,
                 is_authority=each is one,
                 terminals=store,
             )
@@ -320,6 +320,41 @@ def test_the_terminals_of_a_store_redeem_through_its_hub(tmp_path: Path) -> None
         remembered = first.entries[0]
         assert (remembered["mode"], remembered["note"]) == ("hub", {"hub": str(one.id)})
         assert "asked_by" not in remembered  # so that nobody pays it twice
+
+
+def test_a_terminal_that_nobody_told_finds_the_hub_by_its_bundle(tmp_path: Path) -> None:
+    with a_store(tmp_path, by_bundle=True) as (_, _, (first, second)):
+        code = in_this_store()
+
+        screens = [each.terminal.redeem(code, basket=total(1_000)) for each in (first, second)]
+
+    assert [each.code for each in screens] == ["ok_offline", Why.ALREADY_REDEEMED]
+    assert {each.decided_by for each in screens} == {Decider.HUB}
+
+
+def test_a_terminal_whom_nobody_tells_where_the_hub_is_waits(tmp_path: Path) -> None:
+    with a_store(tmp_path) as _, a_terminal(tmp_path / "third") as third:
+        third.learn(bundle(campaign(OfflinePolicy.STORE_BOUND), terminal_id=third.id))
+        third.terminal.heard(is_online=False)
+
+        screen = third.terminal.redeem(in_this_store(), basket=total(1_000))
+
+    assert (screen.code, screen.decided_by) == (Why.ONLINE_REQUIRED, Decider.TERMINAL)
+
+
+@pytest.mark.parametrize(
+    ("listens", "reached"),
+    [
+        (("192.168.1.10", 8790), "http://192.168.1.10:8790"),
+        (("10.0.0.1", 1), "http://10.0.0.1:1"),
+        (("fd00::1", 8790), "http://[fd00::1]:8790"),
+        (("::", 8790), "http://127.0.0.1:8790"),  # the way to a server on this machine
+        (("8.8.8.8", 8790), None),
+        (("a.shop.example", 8790), None),
+    ],
+)
+def test_a_hub_knows_where_it_is_reached(listens: tuple[str, int], reached: str | None) -> None:
+    assert hubs.reached_at(listens, "http://127.0.0.1:8000") == reached
 
 
 def test_one_coupon_at_every_counter_at_once_is_green_at_one(tmp_path: Path) -> None:

@@ -18,23 +18,18 @@ import pytest
 from coupon_engine.validation.issuer_keys import new_private_key
 from coupon_engine.validation.token import Typ, sign_typed, verify_typed
 from scanner.identity import FileKey
+from scanner.terminal.checking import Finding, Flaw
 from scanner.terminal.clock import Reading
 from scanner.terminal.journal import (
     AcknowledgementRefused,
-    AllowanceUsedUp,
-    AlreadySpent,
     EntryTooLong,
-    Finding,
-    Flaw,
     Journal,
-    JournalInUse,
-    JournalOfAnother,
     JournalRolledBack,
-    Spending,
-    Taking,
     hash_of,
     public_of,
 )
+from scanner.terminal.journal_file import JournalInUse, JournalOfAnother
+from scanner.terminal.ledger import AllowanceUsedUp, AlreadySpent, Spending, Taking
 from schemas.baskets import Basket, Line
 from schemas.journals import (
     FIRST_PREV,
@@ -289,7 +284,8 @@ import sys
 from pathlib import Path
 from uuid import UUID
 from scanner.identity import FileKey
-from scanner.terminal.journal import Journal, JournalInUse
+from scanner.terminal.journal import Journal
+from scanner.terminal.journal_file import JournalInUse
 folder = Path(sys.argv[1])
 try:
     Journal(folder / "journal.db", FileKey.kept_in(folder / "key.pem"), UUID(int=1))

@@ -19,14 +19,16 @@ from coupon_engine.errors import RequestReused
 from coupon_engine.validation.issuer_keys import new_private_key
 from coupon_engine.validation.token import Typ, sign_typed, signature_of, verify_typed
 from coupon_engine.validation.wording import CASHIER, CUSTOMER
-from scanner.terminal import judging
+from scanner.terminal import challenges
+from scanner.terminal.checking import Flaw
 from scanner.terminal.holdings import HoldingRefused
-from scanner.terminal.journal import Flaw, Spending, hash_of, public_of
+from scanner.terminal.journal import hash_of, public_of
 from scanner.terminal.judging import Accepted, Refused
+from scanner.terminal.ledger import Spending
 from schemas.baskets import Basket, Line
 from schemas.campaigns import Level, OfflinePolicy
 from schemas.ids import new_id
-from schemas.journals import Entry, EntryKind, Mode
+from schemas.journals import Acknowledgement, AnswerView, Entry, EntryAnswer, EntryKind, Mode
 from schemas.offers import AmountOff, PercentOff
 from schemas.offline import BundleOffer
 from schemas.refusals import Why
@@ -36,6 +38,7 @@ from tests.scanner.terminal.shop import (
     CAMPAIGN,
     LEASE,
     OFFER,
+    SERVER,
     STORE,
     STORE_NUMBER,
     TERMINAL,
@@ -44,6 +47,7 @@ from tests.scanner.terminal.shop import (
     bundle_jwt,
     campaign,
     coupon,
+    jwk,
     list_jwt,
     presented,
     shown,
@@ -524,6 +528,79 @@ def test_an_older_list_does_not_bring_a_coupon_back(shop: Shop) -> None:
     assert shop.why(shown(coupon(idx=100))) is Why.ALREADY_REDEEMED
 
 
+def hears(shop: Shop, answer: EntryAnswer, *, at: int = SECOND) -> None:
+    """The server has the whole journal, and says this of its last entry."""
+    last = shop.journal.last
+    told = Acknowledgement(
+        dev=TERMINAL,
+        seq=last.seq,
+        hash=last.hash,
+        iat=at,
+        gaps=(),
+        answers=(AnswerView(seq=last.seq, answer=answer),),
+    )
+    jwt = sign_typed(told.model_dump(mode="json"), SERVER, Typ.ACKNOWLEDGEMENT)
+    shop.journal.acknowledged(jwt, jwk(SERVER))
+
+
+def learns_list(shop: Shop, *places: int, seconds: int = 120) -> None:
+    """A list that the server has read so many seconds after it knew of the redemption."""
+    shop.holdings.learn_list(list_jwt(places, ver=(SECOND + seconds) * 1_000), NOW)
+
+
+def test_a_coupon_that_was_reversed_online_works_again(shop: Shop) -> None:
+    text = shown(coupon(idx=100))
+    first = shop.accepts(text)
+    hears(shop, EntryAnswer.ACCEPTED)
+    learns_list(shop, 100)
+    assert shop.why(text) is Why.ALREADY_REDEEMED
+
+    learns_list(shop, seconds=300)  # its place is not set any more
+
+    second = shop.accepts(text)
+    assert second.id != first.id
+    assert shop.why(text) is Why.ALREADY_REDEEMED  # once more, and no oftener
+    assert shop.journal.used(LEASE, CAMPAIGN)[0] == 2  # what was granted is not granted again
+    assert shop.journal.check() == []
+    shop.restart()
+    assert shop.counter.findings == []
+    assert shop.why(text) is Why.ALREADY_REDEEMED
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (None, 300),  # the server has not heard of it: of course it is not on the list
+        (EntryAnswer.ACCEPTED, 60),  # the list was read at the same time
+        (EntryAnswer.NOTED, 300),  # the hub's redemption, which may come in later
+        (EntryAnswer.REJECTED, 300),  # not paid; the customer has had it all the same
+        (EntryAnswer.UNPROVEN, 300),
+    ],
+)
+def test_a_place_that_was_never_set_brings_no_coupon_back(
+    shop: Shop, answer: EntryAnswer | None, seconds: int
+) -> None:
+    text = shown(coupon(idx=100))
+    shop.accepts(text)
+    if answer is not None:
+        hears(shop, answer)
+
+    learns_list(shop, seconds=seconds)
+
+    assert shop.why(text) is Why.ALREADY_REDEEMED
+
+
+def test_a_list_that_has_ended_brings_no_coupon_back(shop: Shop) -> None:
+    text = shown(coupon(idx=100))
+    shop.accepts(text)
+    hears(shop, EntryAnswer.ACCEPTED)
+    now = NOW + timedelta(seconds=300)
+    shop.holdings.learn_list(list_jwt(ver=(SECOND + 300) * 1_000, exp=SECOND + 600), now)
+    shop.hands.pass_by(minutes=11)
+
+    assert shop.why(text) is Why.ALREADY_REDEEMED
+
+
 def test_without_a_list_that_counts_nothing_is_decided(shop: Shop) -> None:
     assert shop.why(shown(coupon(idx=2**20 + 1))) is Why.ONLINE_REQUIRED  # another shard
     shop.holdings.learn_list(list_jwt([], ver=2_000, exp=SECOND + 600), NOW)
@@ -751,10 +828,10 @@ def test_digits_are_drawn_from_all_ten_thousand(shop: Shop) -> None:
 
 
 def test_a_counter_keeps_only_so_many_open_challenges(shop: Shop) -> None:
-    for at in range(judging.MOST_CHALLENGES + 10):
+    for at in range(challenges.MOST_CHALLENGES + 10):
         shop.counter.digits(UUID(int=at))
 
-    assert len(shop.counter._challenges._open) == judging.MOST_CHALLENGES
+    assert len(shop.counter._challenges._open) == challenges.MOST_CHALLENGES
 
 
 def test_a_paper_copy_of_a_live_coupon_is_not_enough(shop: Shop) -> None:

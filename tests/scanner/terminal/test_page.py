@@ -4,15 +4,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
 from coupon_engine.validation import wording
+from scanner.terminal import checking
 from scanner.terminal import page as pages
+from scanner.terminal.checking import Finding, Flaw
 from scanner.terminal.page import Standing, Typed
-from scanner.terminal.showing import Decider, Screen, accepted, plainly, refused
+from scanner.terminal.seat import CashierNamed
+from scanner.terminal.showing import Decider, Screen, Slip, accepted, plainly, refused, slipped
+from schemas.baskets import Basket, Line
 from schemas.offers import Title
 from schemas.refusals import Reason, Why
 from tests import make
@@ -68,6 +73,19 @@ class Counter:
     heard: list[Typed] = field(default_factory=list)
     answers: list[Screen] = field(default_factory=list)
     standing: Standing = ONLINE
+    pins: dict[UUID, str] = field(default_factory=dict)
+    tried: list[tuple[UUID, str]] = field(default_factory=list)
+
+    def sit(self, cashier_id: UUID, pin: str) -> Screen | None:
+        self.tried.append((cashier_id, pin))
+        if self.pins[cashier_id] != pin:
+            return slipped(Slip.WRONG_PIN)
+        (name,) = (each.name for each in self.standing.cashiers if each.id == cashier_id)
+        self.standing = self.standing.model_copy(update={"cashier": name})
+        return None
+
+    def leave(self) -> None:
+        self.standing = self.standing.model_copy(update={"cashier": None})
 
     def scan(self, typed: Typed) -> Screen:
         self.heard.append(typed)
@@ -81,7 +99,7 @@ def counter() -> Counter:
 
 @pytest.fixture
 def served(counter: Counter) -> Iterator[pages.Page]:
-    made = pages.Page(counter.scan, lambda: counter.standing)
+    made = pages.Page(counter.scan, lambda: counter.standing, sit=counter.sit, leave=counter.leave)
     yield made
     made.close()
 
@@ -216,7 +234,7 @@ def test_the_line_at_the_top_says_how_long_it_works_alone(
     served.show(plainly(Why.EXPIRED))
 
     expect(opened.locator("#line")).to_contain_text("No network: works alone until")
-    expect(opened.locator("#unsent")).to_have_text("3 entries not sent yet")
+    expect(opened.locator("#unsent")).to_have_text("3 not sent yet")
     expect(opened.locator("#name")).to_have_text("Till 1 (hub)")
 
 
@@ -234,14 +252,29 @@ def test_texts_that_are_scripts_elsewhere_are_texts_here(
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_fits_phones_tablets_and_desks_by_day_and_by_night(
-    opened: Page, served: pages.Page, size: str
+    opened: Page, counter: Counter, served: pages.Page, size: str
 ) -> None:
     width, height = SIZES[size]
     opened.set_viewport_size({"width": width, "height": height})
+    counter.standing = ONLINE.model_copy(
+        update={
+            "cashiers": (ANN, BOB),
+            "wrong": checking.told([Finding(7, Flaw.CHAIN)]),
+            "categories": ("drinks",),
+        }
+    )
+    counter.pins = {ANN.id: "2580"}
+    looks_again(opened, served)
+    expect(opened.locator("#seat")).to_be_visible()
     assert fits(opened)
     assert small_targets(opened) == []
-    for label in ("label span", "#line", ".go"):
-        ground = ".go" if label == ".go" else "body"
+    signs_in(opened, "Ann", "2580")
+    for product in ("coffee", "cake"):
+        adds(opened, product, "1", "3.50")
+    assert fits(opened)
+    assert small_targets(opened) == []
+    for label in ("#scan label span", "#line", "#scan .go"):
+        ground = label if label == "#scan .go" else "body"
         for scheme in ("light", "dark"):
             opened.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             assert contrast(opened, label, ground) >= 4.5, (label, scheme)
@@ -263,7 +296,7 @@ def fits(page: Page) -> bool:
 def small_targets(page: Page) -> list[str]:
     """Name what a thumb would miss: less than 44 pixels in either direction."""
     return page.evaluate(
-        """() => [...document.querySelectorAll("button, input")]
+        """() => [...document.querySelectorAll("button, input, select")]
             .map((each) => [each.id, each.getBoundingClientRect()])
             .filter(([, box]) => box.width && (box.width < 44 || box.height < 44))
             .map(([id]) => id)"""
@@ -282,6 +315,205 @@ def luminance(css: str) -> float:
     parts = [int(each) / 255 for each in css.removeprefix("rgb(").removesuffix(")").split(",")]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def looks_again(page: Page, served: pages.Page) -> None:
+    """Let the page hear how the terminal stands now."""
+    served.show(plainly(Why.EXPIRED))
+    expect(page.locator("#verdict")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+# Who is at the counter.
+
+ANN, BOB = (CashierNamed(id=make.an_id(), name=name) for name in ("Ann", "Bob"))
+
+
+@pytest.fixture
+def with_cashiers(opened: Page, counter: Counter, served: pages.Page) -> Page:
+    counter.standing = ONLINE.model_copy(update={"cashiers": (ANN, BOB)})
+    counter.pins = {ANN.id: "2580", BOB.id: "1357"}
+    looks_again(opened, served)
+    expect(opened.locator("#seat")).to_be_visible()
+    return opened
+
+
+def signs_in(page: Page, name: str, pin: str) -> None:
+    page.get_by_label("Name").select_option(name)
+    page.get_by_label("PIN").fill(pin)
+    page.get_by_label("PIN").press("Enter")
+
+
+def test_a_cashier_chooses_their_name_and_types_their_pin(
+    with_cashiers: Page, counter: Counter
+) -> None:
+    page = with_cashiers
+    expect(page.locator("#scan")).to_be_hidden()
+
+    signs_in(page, "Bob", "0000")
+    expect(page.locator("#no")).to_contain_text("This is not the PIN.")
+    expect(page.get_by_label("PIN")).to_be_focused()
+    signs_in(page, "Bob", "1357")
+
+    expect(page.locator("#who")).to_have_text("Bob")
+    expect(page.locator("#seat")).to_be_hidden()
+    expect(page.locator("#cashier")).to_be_hidden()
+    assert counter.tried == [(BOB.id, "0000"), (BOB.id, "1357")]
+    counter.answers = [a_yes()]
+    scans(page)
+    expect(page.locator("#verdict")).to_be_visible()
+    assert counter.heard[0].cashier is None  # the terminal knows who it is
+
+
+def test_signing_out_leaves_nothing_of_the_sale_and_asks_for_the_next_name(
+    with_cashiers: Page, counter: Counter
+) -> None:
+    page = with_cashiers
+    signs_in(page, "Ann", "2580")
+    page.get_by_label("Amount").fill("99")
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#seat")).to_be_visible()
+    expect(page.locator("#seated")).to_be_hidden()
+    signs_in(page, "Bob", "1357")
+
+    expect(page.get_by_label("Amount")).to_have_value("")
+
+
+def test_a_code_that_is_scanned_into_the_pin_is_no_try(
+    with_cashiers: Page, counter: Counter
+) -> None:
+    with_cashiers.get_by_label("Name").select_option("Ann")
+    with_cashiers.get_by_label("PIN").focus()
+
+    scans(with_cashiers)
+    scans(with_cashiers, "4006381333931")
+
+    expect(with_cashiers.get_by_label("PIN")).to_have_value("")
+    assert counter.tried == []
+
+
+def test_what_is_wrong_with_the_journal_is_told_with_what_to_do(
+    opened: Page, counter: Counter, served: pages.Page
+) -> None:
+    wrong = checking.told([Finding(7, Flaw.CHAIN), Finding(3, Flaw.OLDER_COPY)])
+    counter.standing = ONLINE.model_copy(update={"wrong": wrong})
+
+    served.show(plainly(Why.EXPIRED))
+
+    expect(opened.locator("#wrong")).to_contain_text("entry 3: an older copy of the journal")
+    expect(opened.locator("#wrong")).to_contain_text("paired this terminal anew")
+    expect(opened.locator("#wrong")).to_contain_text("(1 more)")
+
+
+# What is in the basket.
+
+
+def adds(page: Page, product: str, quantity: str, price: str) -> None:
+    page.get_by_role("button", name="Add an item").click()
+    row = page.locator(".row").last
+    row.get_by_label("Product").fill(product)
+    row.get_by_label("Quantity").fill(quantity)
+    row.get_by_label("Price each").fill(price)
+
+
+def test_items_come_along_and_the_amount_is_their_sum(opened: Page, counter: Counter) -> None:
+    counter.answers = [a_yes(), a_yes()]
+    adds(opened, "coffee", "2", "3,50")
+    adds(opened, "cake", "1", "4.25")
+    expect(opened.get_by_label("Amount")).to_have_value("11.25")
+    assert opened.get_by_label("Amount").get_attribute("readonly") is not None
+    adds(opened, "tea", "3", "2")
+    opened.get_by_role("button", name="Remove this item").last.click()
+    expect(opened.get_by_label("Amount")).to_have_value("11.25")
+    opened.locator("#code").focus()
+
+    scans(opened)
+    expect(opened.locator("#verdict")).to_be_visible()
+    opened.get_by_role("button", name="Next").click()
+    scans(opened)
+    expect(opened.locator("#verdict")).to_be_visible()
+
+    first, second = counter.heard
+    assert first.basket == Basket(
+        currency="EUR",
+        lines=(
+            Line(product="coffee", quantity=2, unit_price_minor=350),
+            Line(product="cake", quantity=1, unit_price_minor=425),
+        ),
+    )
+    assert second.paid_for is None  # the next customer has another basket
+
+
+def test_items_stay_while_the_customer_mends_something(opened: Page, counter: Counter) -> None:
+    counter.answers = [plainly(Why.STALE), a_yes()]
+    adds(opened, "coffee", "2", "3.50")
+    opened.locator("#code").focus()
+
+    scans(opened)
+    expect(opened.locator("#verdict")).to_have_attribute("data-colour", "amber")
+    opened.get_by_role("button", name="Next").click()
+    scans(opened)
+    expect(opened.locator("#verdict")).to_have_attribute("data-colour", "green")
+
+    assert counter.heard[0].basket == counter.heard[1].basket is not None
+
+
+def test_items_that_are_none_are_not_sent(opened: Page, counter: Counter) -> None:
+    for product, quantity, price in (
+        ("", "1", "1"),
+        ("tea", "0", "1"),
+        ("tea", "1.5", "1"),
+        ("tea", "1", ""),
+        ("tea", "1", "1.999"),
+    ):
+        adds(opened, product, quantity, price)
+        opened.locator("#code").focus()
+
+        scans(opened)
+
+        expect(opened.locator(".row input:invalid")).to_have_count(1)
+        opened.get_by_role("button", name="Remove this item").click()
+        opened.locator("#code").fill("")
+    assert counter.heard == []
+
+
+def test_products_are_scanned_too_and_a_coupon_finds_its_own_field(
+    opened: Page, counter: Counter
+) -> None:
+    counter.answers = [a_yes()]
+    opened.get_by_role("button", name="Add an item").click()
+
+    scans(opened, "4006381333931")  # the product's own code
+    opened.keyboard.type("1.50")
+    opened.keyboard.press("Enter")
+    expect(opened.locator("#code")).to_be_focused()
+    opened.get_by_label("Receipt").focus()
+    scans(opened)
+
+    expect(opened.locator("#verdict")).to_be_visible()
+    (heard,) = counter.heard
+    assert (heard.code, heard.order_ref) == (CODE, None)
+    assert heard.basket is not None
+    assert heard.basket.lines[0].product == "4006381333931"
+
+
+def test_categories_are_asked_for_where_an_offer_asks_for_them(
+    opened: Page, counter: Counter, served: pages.Page
+) -> None:
+    adds(opened, "coffee", "1", "3.50")
+    expect(opened.locator(".row .category")).to_be_hidden()
+    counter.standing = ONLINE.model_copy(update={"categories": ("drinks",)})
+    counter.answers = [a_yes()]
+    looks_again(opened, served)
+
+    opened.get_by_label("Category").fill("drinks")
+    opened.locator("#code").focus()
+    scans(opened)
+    expect(opened.locator("#verdict")).to_have_attribute("data-colour", "green")
+
+    assert counter.heard[0].basket is not None
+    assert counter.heard[0].basket.lines[0].category == "drinks"
 
 
 # Who may come in.

@@ -57,6 +57,7 @@ class AServer:
     ver: int = 10
     list_ver: int = 1_000
     campaigns: tuple[Any, ...] = ()
+    cashiers: list[Any] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -75,6 +76,8 @@ class AServer:
             return self._list(request)
         if path == "/v1/journals":
             return self._upload(request)
+        if path == "/v1/cashiers":
+            return httpx.Response(200, json=self.cashiers)
         assert path == "/v1/journals/acknowledgement"
         return httpx.Response(200, text=self._acknowledgement())
 
@@ -89,6 +92,7 @@ class AServer:
             lease_id=UUID(int=100 + len(self.leases)),
             lease_number=len(self.leases),
             is_authority=self.has_authority,
+            hub_url=self.leases[-1].get("hub_url") if self.leases else None,
             lease_until=self.until,
             exp=self.until,
             lists=(ListNamed(cmp=NUMBER, shard=0, ver=self.list_ver),),
@@ -394,6 +398,31 @@ def test_whoever_becomes_the_hub_asks_for_the_authority_at_once_and_then_now_and
     assert [each["wants_authority"] for each in server.leases] == [False, True, True]
 
 
+def test_the_hub_says_where_it_is_and_says_so_again_when_it_has_moved(
+    one: One, server: AServer, keeps: Keeps
+) -> None:
+    server.has_authority = True
+    here, there = "http://192.168.1.10:8790", "http://192.168.1.11:8790"
+    at: list[str | None] = [here]
+    going = keeps(wants_authority=True, hub_url=lambda: at[0])
+    going.round()
+    one.hands.pass_by(minutes=15)
+    going.round()
+    at[0] = None  # the network's cable is out, which is no news
+    one.hands.pass_by(minutes=15)
+    going.round()
+    at[0] = there
+    going.round()
+
+    assert [each["hub_url"] for each in server.leases] == [here, there]
+
+
+def test_whoever_is_not_the_hub_tells_no_address(one: One, server: AServer, keeps: Keeps) -> None:
+    keeps(hub_url=lambda: "http://192.168.1.10:8790").round()
+
+    assert ["hub_url" in each for each in server.leases] == [False]
+
+
 def test_the_authority_that_one_has_is_not_asked_for_again(
     one: One, server: AServer, keeps: Keeps
 ) -> None:
@@ -493,7 +522,8 @@ def test_what_has_not_changed_is_not_sent_again(one: One, server: AServer, keeps
     assert server.paths == [
         "/v1/bundle",
         f"/v1/status-lists/{NUMBER}/0?since=1000",
-        f"/v1/journals/acknowledgement?after={SECOND + 5}",
+        "/v1/cashiers?most=500",
+        f"/v1/journals/acknowledgement?after={SECOND + 6}",
     ]
 
 

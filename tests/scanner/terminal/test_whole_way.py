@@ -12,6 +12,7 @@ from pathlib import Path
 from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ from coupon_engine.settings import Settings
 from scanner.credentials import key_path
 from scanner.identity import FileKey, Identity, NotPaired, Pairing
 from scanner.terminal.opening import opened
+from scanner.terminal.seat import PinRefused
 from schemas.access import Role
 from schemas.baskets import Basket
 from schemas.campaigns import OfflinePolicy
@@ -94,6 +96,17 @@ class World:
             confirmed = owner.posts("/v1/pairing-confirmations", said)
             assert confirmed.status_code == 201, confirmed.text
             here.ask(client).save(file)
+
+    def employs(self, name: str, pin: str) -> UUID:
+        """Make a cashier known, as the owner."""
+        with httpx.Client(base_url=self.url, trust_env=False) as client:
+            owner = askers.person(
+                self.database, client, self.at, Role.OWNER, now=now(), is_stepped_up=True
+            )
+            asked = {"id": str(make.an_id(now())), "store_id": str(self.at.store.id)}
+            made = owner.posts("/v1/cashiers", {**asked, "name": name, "pin": pin})
+            assert made.status_code == 201, made.text
+            return UUID(made.json()["id"])
 
 
 @pytest.fixture
@@ -211,6 +224,48 @@ def answers(file: Path) -> list[EntryAnswer]:
     return [each.answer for each in heard if each and each.answer is not EntryAnswer.NOTED]
 
 
+def test_a_cashier_signs_in_with_a_network_and_without(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "one" / "terminal.json"
+    basket = Basket(currency="EUR", total_minor=1_000)
+    online, alone, late = world.codes
+    with world.network():
+        world.pairs("Till 1", file)
+        ann, bob = world.employs("Ann", "2580"), world.employs("Bob", "1357")
+
+    with opened(file, wall=now, steady=time.monotonic) as one:
+        with world.network():
+            assert one.syncing.round().is_whole
+            assert [each.name for each in one.standing().cashiers] == ["Ann", "Bob"]
+            assert one.terminal.redeem(online, basket=basket).code == "nobody_sits"
+            with pytest.raises(PinRefused):
+                one.terminal.sit(ann, "0000")
+            assert one.terminal.sit(ann, "2580").secret is not None
+            assert one.terminal.redeem(online, basket=basket).code == "ok"
+        one.terminal.leave()
+        one.terminal.sit(bob, "1357")  # by the terminal alone
+        assert one.terminal.redeem(alone, basket=basket).code == "ok_offline"
+
+        with world.network():
+            assert one.syncing.round().is_whole
+            seated = one.terminal.seated
+            assert seated is not None
+            assert seated.secret is not None  # the shift was opened as soon as that was possible
+            one.terminal.heard(is_online=True)
+            assert one.terminal.redeem(late, basket=basket).code == "ok"
+
+    with transaction(world.database) as session:
+        query = (
+            "SELECT kind, actor ->> 'cashier' AS by, data ->> 'cashier' AS named FROM event"
+            " WHERE kind IN ('coupon_redeemed', 'redeemed_offline') ORDER BY recorded_at"
+        )
+        told = [(row.kind, row.by, row.named) for row in rows(session, query)]
+    assert told == [
+        ("coupon_redeemed", "Ann", "Ann"),
+        ("redeemed_offline", "Bob", "Bob"),
+        ("coupon_redeemed", "Bob", "Bob"),
+    ]
+
+
 def test_a_store_goes_on_through_its_hub(world: World, tmp_path: Path) -> None:
     first, second = (tmp_path / name / "terminal.json" for name in ("one", "two"))
     basket = Basket(currency="EUR", total_minor=1_000)
@@ -221,12 +276,11 @@ def test_a_store_goes_on_through_its_hub(world: World, tmp_path: Path) -> None:
             hub = open_ones.enter_context(
                 opened(first, wall=now, steady=time.monotonic, wants_authority=True)
             )
-            assert hub.syncing.round().is_whole
             answering = hub.as_hub(("127.0.0.1", 0))
             open_ones.callback(answering.close)
-            other = open_ones.enter_context(
-                opened(second, wall=now, steady=time.monotonic, hub_url=answering.url)
-            )
+            assert hub.syncing.round().is_whole
+            # Nobody tells it where the hub is but the server, which has it from the hub.
+            other = open_ones.enter_context(opened(second, wall=now, steady=time.monotonic))
             assert other.syncing.round().is_whole
             assert hub.syncing.round().is_whole  # which tells it of the other terminal
             assert hub.standing().is_hub
