@@ -92,6 +92,7 @@ def _contents(
     campaigns = list(_campaigns(judgeable.campaigns(session, operator_id, now=now), store.id, own))
     until = math.floor(lease.ends_at.timestamp())
     others = tuple(_others(session, terminal))
+    hub = _hub(session, terminal, others, now=now)
     return Bundle(
         ver=terminal.bundle_ver,
         iat=math.floor(now.timestamp()),
@@ -105,7 +106,8 @@ def _contents(
         lease_number=lease.number,
         lease_until=until,
         is_authority=lease.is_authority,
-        hub_id=_hub(session, terminal, others, now=now),
+        hub_id=hub.terminal_id if hub else None,
+        hub_url=hub.hub_url if hub else None,
         keys=tuple(_keys(session, operator_id)),
         campaigns=tuple(each for each, _ in campaigns),
         lists=tuple(status_lists.named(session, (row for _, row in campaigns))),
@@ -203,11 +205,11 @@ def _others(session: Session, terminal: Terminal) -> Iterable[BundleTerminal]:
 
 def _hub(
     session: Session, terminal: Terminal, others: Iterable[BundleTerminal], *, now: datetime
-) -> UUID | None:
-    """Return the terminal that decides for the store, unless nobody should believe it any more."""
+) -> Lease | None:
+    """Return the lease of the terminal that decides for the store, if it is to be believed."""
     believed = {terminal.id, *(each.id for each in others)}
     deciding = leases.with_authority(session, terminal.operator_id, terminal.store_id, now=now)
-    return next((each.terminal_id for each in deciding if each.terminal_id in believed), None)
+    return next((each for each in deciding if each.terminal_id in believed), None)
 
 
 def _mark(contents: Bundle) -> str:

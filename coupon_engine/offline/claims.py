@@ -4,11 +4,13 @@ What was honoured at a counter was honoured, so each redemption that may be paid
 its coupon is used up at once. Which of several counts is decided as soon as nobody can bring an
 earlier one (`order.py`): then, and only then, it is accepted or disputed, for good.
 
-Locks are taken in one order: the terminal, its leases, coupons by key, limit rows by key. Whoever
-holds a terminal is the only one who touches its leases and their allowances.
+Locks are taken in one order: the terminal, its leases, coupons, limit rows, holder keys, each by
+key. Whoever holds a terminal is the only one who touches its leases and their allowances.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,28 +18,15 @@ from uuid import UUID
 
 from sqlmodel import Session
 
-from coupon_engine import bulk, desk, events, limits
+from coupon_engine import bulk, desk, events, holders, limits, redeemed
 from coupon_engine.acting import SYSTEM
 from coupon_engine.desk import Desk
-from coupon_engine.offers import terms_of
-from coupon_engine.offline import leases
-from coupon_engine.offline.hearing import (
-    IN_ONE_STORE,
-    Hearing,
-    Lease,
-    Link,
-    Rules,
-    Used,
-    Verdict,
-    as_applied,
-    is_claim,
-    older,
-    reach_of,
-    read,
-)
-from coupon_engine.offline.order import Awaited, Claim, Decision, Horizon, Reach, decide, first
+from coupon_engine.offline import dispute_shares, leases, on_record
+from coupon_engine.offline.hearing import Hearing, Lease, Link, Verdict, is_claim, older, read
+from coupon_engine.offline.on_record import Standing
+from coupon_engine.offline.order import Claim, Decision, Horizon, decide, first
 from coupon_engine.tables import Allowance, Coupon, JournalEntry, Redemption, Terminal
-from coupon_engine.validation.facts import Applied, StoreFacts
+from coupon_engine.validation.facts import Discount
 from coupon_engine.validation.issuer_keys import KeyRing
 from coupon_engine.validation.showing import Shown
 from coupon_engine.validation.token import Token
@@ -48,15 +37,20 @@ from schemas.offers import LimitOf
 from schemas.offline import Liable
 from schemas.redemptions import AtCounter, RedemptionState
 
-MOST_DECIDED = 1_000  # coupons in one transaction; the rest in the next
-LONGEST_RECEIPT = timedelta(days=1)  # so long coupons are added to one basket
-
 A = EntryAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdicts by the entries' numbers, and the terminals with newly disputed redemptions."""
+
+    verdicts: Mapping[int, Verdict]
+    disputed_at: AbstractSet[UUID]
 
 
 def judge(
     session: Session, terminal: Terminal, links: Sequence[Link], *, ring: KeyRing, now: datetime
-) -> Mapping[int, Verdict]:
+) -> Judged:
     """Say what becomes of these entries, which follow in order on all that came before them.
 
     What it decides about entries of earlier uploads, of any terminal, it writes; the verdicts on
@@ -67,10 +61,10 @@ def judge(
         for link in links
         if link.entry and is_claim(link.entry)
     }
-    own = _own_leases(session, terminal, links)
+    own = on_record.own_leases(session, terminal, links)
     closing = _replaced(own, links)
     campaigns = {id for lease in own.values() for id in lease.allowances}
-    awaited = _awaited(session, terminal.operator_id, campaigns)
+    awaited = on_record.open_leases(session, terminal.operator_id, campaigns)
     awaited.come_in(terminal.id, links[-1].at if links else None, closing)
     shown = [each for each in coupons_shown.values() if isinstance(each, Token)]
     round_ = _Round(session, terminal.operator_id, awaited.horizon(now), shown)
@@ -78,7 +72,7 @@ def judge(
     round_.end(closing={id for each in closing for id in own[each].allowances})
     for lease_id in sorted(closing):
         leases.close(session, terminal.operator_id, lease_id, now=now)
-    return verdicts
+    return Judged(verdicts, round_.disputed_at)
 
 
 def decide_due(session: Session, operator_id: UUID, *, now: datetime) -> int:
@@ -87,18 +81,12 @@ def decide_due(session: Session, operator_id: UUID, *, now: datetime) -> int:
     Uploads do this for what they complete. This is for what time completes, and for uploads that
     crossed: each of them may have waited for the other. Nothing is lost if it is called twice.
     """
-    campaigns = {row.campaign_id for row in _waiting(session, operator_id)}
-    awaited = _awaited(session, operator_id, campaigns)
-    return _Round(session, operator_id, awaited.horizon(now), ()).end()
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """A redemption that counts, or may yet."""
-
-    claim: Claim
-    minor: int
-    is_new: bool = False
+    campaigns = {row.campaign_id for row in on_record.waiting(session, operator_id)}
+    awaited = on_record.open_leases(session, operator_id, campaigns)
+    round_ = _Round(session, operator_id, awaited.horizon(now), ())
+    decided = round_.end()
+    dispute_shares.watch(session, operator_id, round_.disputed_at, now=now)
+    return decided
 
 
 class _Round:
@@ -115,15 +103,18 @@ class _Round:
         self._operator_id = operator_id
         self._horizon = horizon
         self._now = horizon.now
-        ids = {each.coupon_id for each in shown} | _decidable(session, operator_id, horizon)
+        ids = {each.coupon_id for each in shown} | on_record.decidable(
+            session, operator_id, horizon
+        )
         self._table = _desk(session, operator_id, ids)
-        self._rules = _rules(session, operator_id, self._table)
-        self._standing = _standing(session, operator_id, ids, self._rules)
+        self._rules = on_record.rules_of(session, operator_id, self._table)
+        self._standing = on_record.standing(session, operator_id, ids, self._rules)
         self._verdicts: dict[UUID, Verdict] = {}
         self._redemptions: dict[UUID, dict[str, Any]] = {}
         self._use_nos: dict[UUID, int] = {}
         self._events: list[dict[str, Any]] = []
         self._leases: Mapping[UUID, Lease] = {}
+        self.disputed_at: set[UUID] = set()
 
     def hear(
         self,
@@ -139,9 +130,9 @@ class _Round:
             self._table,
             self._rules,
             own,
-            coupon_of=_redeemed(self._session, self._operator_id, links),
+            coupon_of=on_record.redeemed_before(self._session, self._operator_id, links),
             online_at=self._online_at(),
-            applied=_applied(self._session, terminal, links),
+            applied=on_record.applied_before(self._session, terminal, links),
             now=self._now,
         )
         verdicts: dict[int, Verdict] = {}
@@ -172,35 +163,24 @@ class _Round:
             terminal_id=terminal.id,
             seq=link.seq,
         )
-        standing = _Standing(claim, entry.discount_minor, is_new=True)
+        standing = Standing(claim, entry.discount_minor, verdict.holder_key, is_new=True)
         self._standing.setdefault(row.id, []).append(standing)
         verdict.redemption_id = entry.id
         self._verdicts[entry.id] = verdict
-        self._redemptions[entry.id] = {
-            "operator_id": self._operator_id,
-            "id": entry.id,
-            "coupon_id": row.id,
-            "use_no": use_no,
-            "campaign_id": row.campaign_id,
-            "batch_id": row.batch_id,
-            "offer_id": row.offer_id,
-            "customer_id": row.customer_id,
-            "store_id": terminal.store_id,
-            "terminal_id": terminal.id,
-            "cashier": entry.cashier,
-            "order_ref": entry.order_ref,
-            "hold_id": None,
-            "redeemed_at": link.at,
-            "undo_until": self._now + timedelta(seconds=coupon.terms.undo_seconds),
-            "decided": RedemptionState.PROVISIONAL,
-            "currency": row.currency,
-            "basket_minor": entry.basket.amount_minor if entry.basket else 0,
-            "discount_minor": entry.discount_minor,
-            "reversed_minor": 0,
-            "lines": desk.lines_as_json(entry.lines),
-            "limit_keys": [limits.campaign_key(row.campaign_id, LimitOf.REDEEM)],
-            "evidence": entry.shown,
-        }
+        redemption = self._redemptions[entry.id] = redeemed.row_of(
+            self._operator_id,
+            coupon,
+            entry,
+            Discount(entry.discount_minor, entry.lines),
+            use_no=use_no,
+            store_id=terminal.store_id,
+            terminal_id=terminal.id,
+            decided=RedemptionState.PROVISIONAL,
+            limit_keys=[limits.campaign_key(row.campaign_id, LimitOf.REDEEM)],
+            evidence=entry.shown,
+            redeemed_at=link.at,
+            now=self._now,
+        )
         actor = Actor(
             kind=ActorKind.TERMINAL,
             id=str(terminal.id),
@@ -208,20 +188,9 @@ class _Round:
             role=Role.TERMINAL,
             cashier=entry.cashier,
         )
-        data = {
-            "redemption_id": entry.id,
-            "use_no": use_no,
-            "store_id": terminal.store_id,
-            "terminal_id": terminal.id,
-            "seq": link.seq,
-            "asked_by": entry.asked_by,
-            "lease_id": entry.lease,
-            "cashier": entry.cashier,
-            "order_ref": entry.order_ref,
-            "basket_minor": self._redemptions[entry.id]["basket_minor"],
-            "discount_minor": entry.discount_minor,
-            "currency": row.currency,
-        }
+        data = redeemed.told_of(
+            redemption, seq=link.seq, asked_by=entry.asked_by, lease_id=entry.lease
+        )
         self._tell("redeemed_offline", row.id, row.campaign_id, data, at=link.at, actor=actor)
 
     def end(self, *, closing: Iterable[UUID] = ()) -> int:
@@ -275,11 +244,15 @@ class _Round:
         )
         if unpaid:
             limits.set_aside(self._session, self._operator_id, _sums(unpaid))
+        disputed = [every[id] for id, each in decisions.items() if each.winner_id]
+        self.disputed_at |= {each.claim.terminal_id for each in disputed}
+        against = Counter(each.holder_key for each in disputed if each.holder_key)
+        holders.hold_against(self._session, self._operator_id, against, now=self._now)
         return len(decisions)
 
     def _keys(
         self,
-        each: _Standing,
+        each: Standing,
         decision: Decision,
         ceiling: limits.Ceiling | None,
         locked: limits.Locked,
@@ -300,7 +273,7 @@ class _Round:
 
     def _decide(
         self,
-        each: _Standing,
+        each: Standing,
         decision: Decision,
         keys: list[str],
         changed: list[dict[str, Any]],
@@ -354,7 +327,7 @@ class _Round:
         verdict = self._verdicts.get(redemption_id)
         return (verdict and verdict.liable) or Liable.CAMPAIGN
 
-    def _ceiling(self, each: _Standing) -> limits.Ceiling | None:
+    def _ceiling(self, each: Standing) -> limits.Ceiling | None:
         row = self._table.coupons[each.claim.coupon_id].row
         if row.customer_id is None:
             return None
@@ -439,36 +412,6 @@ class _Round:
         )
 
 
-def _own_leases(session: Session, terminal: Terminal, links: Iterable[Link]) -> dict[UUID, Lease]:
-    """Return the terminal's open leases, and those that these entries name."""
-    named = {link.entry.lease for link in links if link.entry and link.entry.lease}
-    rows = bulk.read(
-        session,
-        _OWN_LEASES,
-        {"operator_id": terminal.operator_id, "terminal_id": terminal.id, "named": list(named)},
-    )
-    own: dict[UUID, Lease] = {}
-    for row in rows:
-        lease = own.setdefault(
-            row.id,
-            Lease(
-                id=row.id,
-                number=row.number,
-                starts_at=row.starts_at,
-                ends_at=row.ends_at,
-                is_open=row.closed_at is None,
-                is_authority=row.is_authority,
-                store=StoreFacts(row.store_id, row.zone),
-                store_number=row.store_number,
-            ),
-        )
-        if row.campaign_id:
-            lease.allowances[row.campaign_id] = Used(
-                row.max_count, row.max_minor, row.used_count, row.used_minor
-            )
-    return own
-
-
 def _replaced(own: Mapping[UUID, Lease], links: Iterable[Link]) -> set[UUID]:
     """Return the open leases of which these entries say that there will be nothing more."""
     return {
@@ -480,89 +423,6 @@ def _replaced(own: Mapping[UUID, Lease], links: Iterable[Link]) -> set[UUID]:
     }
 
 
-@dataclass(slots=True)
-class _Open:
-    """A lease of anybody's that is open, for one campaign."""
-
-    lease_id: UUID
-    terminal_id: UUID
-    reach: Reach
-    until: datetime
-
-
-@dataclass(slots=True)
-class _Awaited:
-    """Whose journals are awaited."""
-
-    leases: list[_Open]
-
-    def come_in(self, terminal_id: UUID, until: datetime | None, closing: set[UUID]) -> None:
-        """Count what has just come in of one terminal, and is not written yet."""
-        self.leases = [each for each in self.leases if each.lease_id not in closing]
-        for each in self.leases:
-            if each.terminal_id == terminal_id and until is not None:
-                each.until = max(each.until, until)
-
-    def horizon(self, now: datetime) -> Horizon:
-        awaited: dict[Reach, list[Awaited]] = {}
-        for each in self.leases:
-            awaited.setdefault(each.reach, []).append(Awaited(each.terminal_id, each.until))
-        return Horizon(now, awaited)
-
-
-def _awaited(session: Session, operator_id: UUID, campaigns: Collection[UUID]) -> _Awaited:
-    """Return the open leases that allow something of these campaigns.
-
-    Of a terminal that was revoked, or whose journal has forked, nothing is paid any more, so
-    nobody waits for it.
-    """
-    rows = bulk.read(session, _AWAITED, {"operator_id": operator_id, "campaigns": list(campaigns)})
-    return _Awaited(
-        [
-            _Open(
-                row.id,
-                row.terminal_id,
-                reach_of(row.campaign_id, row.offline, row.store_id),
-                row.until,
-            )
-            for row in rows
-            if row.is_authority or row.offline not in IN_ONE_STORE
-        ]
-    )
-
-
-def _waiting(session: Session, operator_id: UUID) -> list[Any]:
-    """Return which terminals have redemptions of which campaigns that are not decided."""
-    return bulk.read(session, _WAITING, {"operator_id": operator_id})
-
-
-def _decidable(session: Session, operator_id: UUID, horizon: Horizon) -> set[UUID]:
-    """Return the coupons of earlier uploads of which something can be decided by now."""
-    bounds = [
-        (
-            row.campaign_id,
-            row.terminal_id,
-            horizon.bound(reach_of(row.campaign_id, row.offline, row.store_id)).of(row.terminal_id),
-        )
-        for row in _waiting(session, operator_id)
-    ]
-    if not bounds:
-        return set()
-    campaigns, terminals, untils = zip(*bounds, strict=True)
-    rows = bulk.read(
-        session,
-        _DECIDABLE,
-        {
-            "operator_id": operator_id,
-            "campaigns": list(campaigns),
-            "terminals": list(terminals),
-            "untils": list(untils),
-            "most": MOST_DECIDED,
-        },
-    )
-    return {row.coupon_id for row in rows}
-
-
 def _desk(session: Session, operator_id: UUID, coupon_ids: Iterable[UUID]) -> Desk:
     """Lock these coupons, as whoever redeems does."""
     nowhere = AtCounter(code="-", store_id=operator_id)
@@ -570,174 +430,14 @@ def _desk(session: Session, operator_id: UUID, coupon_ids: Iterable[UUID]) -> De
     return desk.lay(session, operator_id, asks, is_locked=True)
 
 
-def _rules(session: Session, operator_id: UUID, table: Desk) -> Rules:
-    rows = bulk.read(
-        session,
-        _RULES,
-        {
-            "operator_id": operator_id,
-            "offers": list({each.row.offer_id for each in table.coupons.values()}),
-        },
-    )
-    return Rules(
-        {row.campaign_id: row.offline for row in rows}, {row.id: row.quota_class for row in rows}
-    )
-
-
-def _standing(
-    session: Session, operator_id: UUID, coupon_ids: Collection[UUID], rules: Rules
-) -> dict[UUID, list[_Standing]]:
-    """Return the redemptions of these coupons that count, or may yet."""
-    rows = bulk.read(session, _STANDING, {"operator_id": operator_id, "coupons": list(coupon_ids)})
-    standing: dict[UUID, list[_Standing]] = {}
-    for row in rows:
-        claim = Claim(
-            id=row.id,
-            coupon_id=row.coupon_id,
-            reach=rules.reach(row.campaign_id, row.store_id),
-            at=row.redeemed_at,
-            terminal_id=row.terminal_id or _NOBODY,
-            seq=row.seq or 0,
-            is_final=row.decided == RedemptionState.ACCEPTED,
-        )
-        standing.setdefault(row.coupon_id, []).append(_Standing(claim, row.discount_minor))
-    return standing
-
-
-def _redeemed(session: Session, operator_id: UUID, links: Iterable[Link]) -> dict[UUID, UUID]:
-    """Return, for ids of redemptions that stand in the record already, their coupons."""
-    ids = {link.entry.id for link in links if link.entry and link.entry.id}
-    rows = bulk.read(session, _REDEEMED, {"operator_id": operator_id, "ids": list(ids)})
-    return {row.id: row.coupon_id for row in rows}
-
-
-def _applied(
-    session: Session, terminal: Terminal, links: Sequence[Link]
-) -> dict[str, tuple[Applied, ...]]:
-    """Return what coupons of earlier uploads took off these receipts, as the counter saw it."""
-    orders = {link.entry.order_ref for link in links if link.entry and link.entry.order_ref}
-    if not orders:
-        return {}
-    rows = bulk.read(
-        session,
-        _SHARED,
-        {
-            "operator_id": terminal.operator_id,
-            "store_id": terminal.store_id,
-            "terminal_id": terminal.id,
-            "orders": list(orders),
-            "since": min(link.at for link in links) - LONGEST_RECEIPT,
-        },
-    )
-    terms = terms_of(session, terminal.operator_id, {row.offer_id for row in rows})
-    applied: dict[str, tuple[Applied, ...]] = {}
-    for row in rows:
-        lines = desk.lines_from_json(row.lines)
-        one = as_applied(row.id, row.offer_id, terms[row.offer_id], lines, row.discount_minor)
-        applied[row.order_ref] = (*applied.get(row.order_ref, ()), one)
-    return applied
-
-
-def _key(each: _Standing) -> str:
+def _key(each: Standing) -> str:
     return limits.campaign_key(each.claim.reach.campaign_id, LimitOf.REDEEM)
 
 
-def _sums(unpaid: Iterable[_Standing]) -> dict[str, tuple[int, int]]:
+def _sums(unpaid: Iterable[Standing]) -> dict[str, tuple[int, int]]:
     """Return what goes back to the budgets: a merchant bears it."""
     sums: dict[str, tuple[int, int]] = {}
     for each in unpaid:
         count, minor = sums.get(_key(each), (0, 0))
         sums[_key(each)] = (count - 1, minor - each.minor)
     return sums
-
-
-_NOBODY = UUID(int=0)
-
-_OWN_LEASES = """
-    SELECT lease.id, lease.number, lease.starts_at, lease.ends_at, lease.closed_at,
-           lease.is_authority, lease.store_id, store.zone, store.number AS store_number,
-           allowance.campaign_id, allowance.max_count, allowance.max_minor,
-           allowance.used_count, allowance.used_minor
-    FROM lease
-    JOIN store ON store.operator_id = lease.operator_id AND store.id = lease.store_id
-    LEFT JOIN allowance
-      ON allowance.operator_id = lease.operator_id AND allowance.lease_id = lease.id
-    WHERE lease.operator_id = %(operator_id)s AND lease.terminal_id = %(terminal_id)s
-      AND (lease.closed_at IS NULL OR lease.id = ANY(%(named)s))
-"""
-# A lease begins when it is granted: nothing that is done under it can be earlier.
-_AWAITED = """
-    SELECT lease.id, lease.terminal_id, lease.store_id, lease.is_authority, allowance.campaign_id,
-           campaign.offline, greatest(lease.starts_at, last.at) AS until
-    FROM lease
-    JOIN terminal
-      ON terminal.operator_id = lease.operator_id AND terminal.id = lease.terminal_id
-    JOIN allowance
-      ON allowance.operator_id = lease.operator_id AND allowance.lease_id = lease.id
-    JOIN campaign
-      ON campaign.operator_id = lease.operator_id AND campaign.id = allowance.campaign_id
-    LEFT JOIN journal_entry AS last
-      ON last.operator_id = lease.operator_id AND last.terminal_id = lease.terminal_id
-      AND last.seq = terminal.journal_seq
-    WHERE lease.operator_id = %(operator_id)s AND lease.closed_at IS NULL
-      AND terminal.revoked_at IS NULL AND terminal.frozen_at IS NULL
-      AND allowance.campaign_id = ANY(%(campaigns)s)
-"""
-# From one pair to the next by the index: there may be a hundred thousand entries of few pairs.
-_WAITING = """
-    WITH RECURSIVE pair AS (
-        (SELECT campaign_id, terminal_id FROM journal_entry
-         WHERE operator_id = %(operator_id)s AND answer = 'provisional'
-           AND redemption_id IS NOT NULL
-         ORDER BY campaign_id, terminal_id LIMIT 1)
-        UNION ALL
-        SELECT next.campaign_id, next.terminal_id FROM pair, LATERAL (
-            SELECT campaign_id, terminal_id FROM journal_entry
-            WHERE operator_id = %(operator_id)s AND answer = 'provisional'
-              AND redemption_id IS NOT NULL
-              AND (campaign_id, terminal_id) > (pair.campaign_id, pair.terminal_id)
-            ORDER BY campaign_id, terminal_id LIMIT 1
-        ) AS next
-    )
-    SELECT pair.campaign_id, pair.terminal_id, campaign.offline, terminal.store_id
-    FROM pair
-    JOIN terminal ON terminal.operator_id = %(operator_id)s AND terminal.id = pair.terminal_id
-    JOIN campaign ON campaign.operator_id = %(operator_id)s AND campaign.id = pair.campaign_id
-"""
-_DECIDABLE = """
-    SELECT coupon_id FROM journal_entry
-    JOIN unnest(%(campaigns)s::uuid[], %(terminals)s::uuid[], %(untils)s::timestamptz[])
-      AS known (campaign_id, terminal_id, until)
-      ON known.campaign_id = journal_entry.campaign_id
-      AND known.terminal_id = journal_entry.terminal_id
-    WHERE operator_id = %(operator_id)s AND answer = 'provisional' AND redemption_id IS NOT NULL
-      AND at < known.until
-    ORDER BY at LIMIT %(most)s
-"""
-_RULES = """
-    SELECT offer.id, offer.quota_class, offer.campaign_id, campaign.offline
-    FROM offer
-    JOIN campaign
-      ON campaign.operator_id = offer.operator_id AND campaign.id = offer.campaign_id
-    WHERE offer.operator_id = %(operator_id)s AND offer.id = ANY(%(offers)s)
-"""
-_STANDING = """
-    SELECT redemption.id, redemption.coupon_id, redemption.campaign_id, redemption.store_id,
-           redemption.redeemed_at, redemption.decided, redemption.discount_minor,
-           entry.terminal_id, entry.seq
-    FROM redemption
-    LEFT JOIN journal_entry AS entry
-      ON entry.operator_id = redemption.operator_id AND entry.redemption_id = redemption.id
-    WHERE redemption.operator_id = %(operator_id)s AND redemption.coupon_id = ANY(%(coupons)s)
-      AND redemption.reversed_at IS NULL AND redemption.decided IN ('accepted', 'provisional')
-"""
-_REDEEMED = """
-    SELECT id, coupon_id FROM redemption
-    WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)
-"""
-_SHARED = """
-    SELECT id, order_ref, offer_id, lines, discount_minor FROM redemption
-    WHERE operator_id = %(operator_id)s AND store_id = %(store_id)s AND redeemed_at >= %(since)s
-      AND terminal_id = %(terminal_id)s AND order_ref = ANY(%(orders)s)
-    ORDER BY redeemed_at, id
-"""

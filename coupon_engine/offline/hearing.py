@@ -18,6 +18,7 @@ from coupon_engine.validation.discounts import takes_units
 from coupon_engine.validation.facts import Applied, StoreFacts
 from coupon_engine.validation.issuer_keys import KeyRing
 from coupon_engine.validation.judge import judge
+from coupon_engine.validation.short_code import is_short_code
 from coupon_engine.validation.token import Token
 from coupon_engine.validation.token_refused import (
     BadHolderSignature,
@@ -68,6 +69,7 @@ class Verdict:
     campaign_id: UUID | None = None
     redemption_id: UUID | None = None
     decided_at: datetime | None = None
+    holder_key: bytes | None = None  # of the phone that showed it
 
 
 def is_claim(entry: Entry) -> bool:
@@ -190,6 +192,8 @@ class Hearing:
             return _rejected(link.fault)
         if self._terminal.revoked_at is not None:
             return _rejected(Rejection.AFTER_REVOCATION)
+        if entry.shown is not None and is_short_code(entry.shown):
+            return _rejected(Rejection.NOT_OFFLINE, Why.ONLINE_REQUIRED)
         if isinstance(shown, TokenRefused):
             return _not_shown(shown)
         return self._judge_coupon(link, entry, shown)
@@ -242,7 +246,7 @@ class Hearing:
             before = self._applied.get(entry.order_ref, ())
             self._applied[entry.order_ref] = (*before, one)
         liable = Liable.MERCHANT if self._was_told(entry, shown.coupon_id) else None
-        return Verdict(A.PROVISIONAL, liable=liable)
+        return Verdict(A.PROVISIONAL, liable=liable, holder_key=shown.fields.holder_key)
 
     def _judge_facts(
         self, link: Link, entry: Entry, shown: Token, coupon: OnDesk, lease: Lease

@@ -28,7 +28,7 @@ from sqlmodel import Session, col, select
 
 from coupon_engine import bulk, events
 from coupon_engine.errors import Unknown
-from coupon_engine.offline import claims, server_keys
+from coupon_engine.offline import claims, dispute_shares, server_keys
 from coupon_engine.offline.hearing import (
     LATEST_UPLOAD,
     Link,
@@ -274,9 +274,9 @@ def _judge(
 ) -> None:
     """Write entries with their answers: a run that is judged, others that wait or come too late."""
     links = _linked(session, terminal, run, now=now)
-    verdicts = claims.judge(session, terminal, links, ring=ring, now=now)
+    outcome = claims.judge(session, terminal, links, ring=ring, now=now)
     judged = [
-        _row(terminal, each, link.at, verdicts[each.seq])
+        _row(terminal, each, link.at, outcome.verdicts[each.seq])
         for each, link in zip(run, links, strict=True)
     ]
     waits = [_row(terminal, each, _time_of(each, now), Verdict(A.PROVISIONAL)) for each in kept]
@@ -294,6 +294,7 @@ def _judge(
             key=("operator_id", "terminal_id", "seq"),
         ),
     )
+    dispute_shares.watch(session, terminal.operator_id, outcome.disputed_at, now=now)
     if hurried := list(_hurried(links)):
         _tell(session, "redemptions_hurried", terminal, now, seqs=hurried)
 
@@ -381,6 +382,7 @@ def _row(terminal: Terminal, each: _Signed, at: datetime, verdict: Verdict) -> d
         "campaign_id": verdict.campaign_id,
         "coupon_id": verdict.coupon_id,
         "discount_minor": entry.discount_minor if entry else None,
+        "holder_key": f"\\x{verdict.holder_key.hex()}" if verdict.holder_key else None,
         "answer": verdict.answer,
         "reason": verdict.reason,
         "why": verdict.why,

@@ -168,6 +168,7 @@ def _granted(
         store_id=terminal.store_id,
         number=_next_number(session, terminal),
         is_authority=request.wants_authority and not _others_decide(session, terminal, now=now),
+        hub_url=request.hub_url,
         starts_at=now,
         ends_at=now + timedelta(seconds=request.lasts_seconds),
     )

@@ -1,7 +1,7 @@
 """Status lists: for each coupon of a campaign one bit that says whether it still works.
 
-    set     used up, withdrawn with or without its batch, activated for a store elsewhere; and a
-            place that a coupon has left, see places.py
+    set     used up, withdrawn with or without its batch, activated for a store elsewhere, bound to
+            a phone that is suspended; and a place that a coupon has left, see places.py
     clear   as it was issued, or taken back whole
 
 A list is made of the record as it stands, and never of events: what was touched since is looked at
@@ -286,6 +286,7 @@ def _asked(session: Session, campaign: Campaign, shard: int, *, now: datetime) -
         **_own(campaign),
         "now": now,
         "withdrawn": _withdrawn(session, campaign),
+        "suspended": _suspended(session, campaign),
         "first": first,
         "end": first + codec.SHARD_PLACES,
     }
@@ -307,6 +308,11 @@ def _places(coupons: Iterable[Any], left: Iterable[Any], shard: int) -> dict[int
 def _withdrawn(session: Session, campaign: Campaign) -> list[UUID]:
     """Return the batches that were revoked with their coupons."""
     return list(session.connection().execute(_WITHDRAWN, _own(campaign)).scalars().all())
+
+
+def _suspended(session: Session, campaign: Campaign) -> list[bytes]:
+    """Return the keys of the phones whose coupons do not work for now."""
+    return list(session.connection().execute(_SUSPENDED, _own(campaign)).scalars().all())
 
 
 def _has_withdrawn_since(session: Session, campaign: Campaign, since: int) -> bool:
@@ -389,7 +395,8 @@ _COLUMNS = """
     (CASE WHEN coupon.balance_minor IS NULL THEN coupon.uses_count >= coupon.uses
           ELSE coupon.spent_minor >= coupon.balance_minor END
      OR coupon.revoked_at IS NOT NULL
-     OR coupon.batch_id = ANY(%(withdrawn)s)) AS is_over,
+     OR coupon.batch_id = ANY(%(withdrawn)s)
+     OR coalesce(coupon.holder_key = ANY(%(suspended)s::bytea[]), false)) AS is_over,
     coalesce(coupon.activated_until > %(now)s, false) AS is_activated
 """
 _IN_SHARD = """
@@ -422,6 +429,9 @@ _TOUCHED = f"""
         UNION SELECT id FROM coupon WHERE {_OF_CAMPAIGN} AND activated_at >= %(activated_since)s
           AND (activated_at >= %(since)s
                OR activated_until > %(since)s AND activated_until <= %(now)s)
+        UNION SELECT id FROM coupon WHERE {_OF_CAMPAIGN} AND holder_key IN (
+            SELECT holder_key FROM disputed_holder WHERE operator_id = %(operator_id)s
+              AND (suspended_at >= %(since)s OR lifted_at >= %(since)s))
     )
     SELECT {_COLUMNS} FROM touched
     JOIN LATERAL (
@@ -434,6 +444,10 @@ _WITHDRAWN = text("""
     SELECT id FROM batch
     WHERE operator_id = :operator_id AND campaign_id = :campaign_id
       AND decided = 'revoked' AND NOT coupons_stay_valid
+""")
+_SUSPENDED = text("""
+    SELECT holder_key FROM disputed_holder
+    WHERE operator_id = :operator_id AND suspended_at IS NOT NULL
 """)
 _WITHDRAWN_SINCE = text("""
     SELECT EXISTS (

@@ -21,7 +21,7 @@ from coupon_engine.tables import Terminal
 from coupon_engine.validation.issuer_keys import KeyRing, public_jwk
 from coupon_engine.validation.token import Typ, presentation_text, sign_typed, verify_typed
 from schemas.campaigns import CampaignView, NewTerminal, StoreView
-from schemas.coupons import CouponView, HolderKey, NewCoupon
+from schemas.coupons import CouponView, HolderKey, NewCoupon, TokenView
 from schemas.journals import FIRST_PREV, Acknowledgement, AnswerView, NewUpload
 from schemas.offline import LeaseView, NewLease
 from tests import make
@@ -202,40 +202,57 @@ def device(session: Session, of: Offline, *, store: StoreView | None = None) -> 
 
 
 class Phone:
-    """A phone with the one coupon of a shop, bound to its key."""
+    """A phone with the coupons of a shop, bound to its key."""
 
-    def __init__(self, session: Session, level: str) -> None:
+    def __init__(self, session: Session, level: str, *, many: int = 1) -> None:
         self.key = ec.generate_private_key(_CURVE)
         of = world(session, many=0, level=level)
+        own = [self.gets(session, of) for _ in range(many)]
+        self.views = [
+            coupons.token(
+                session, of.at.operator_id, each.id, of.ring, code_secret=make.SECRET, now=NOON
+            )
+            for each in own
+        ]
+        self.of = replace(of, coupons=own, codes=[""] * many)
+
+    def gets(self, session: Session, of: Offline, **more: Any) -> CouponView:
+        asked: dict[str, Any] = {
+            "id": make.an_id(),
+            "batch_id": of.batch_id,
+            "holder_key": self.holder_key,
+        }
+        request = NewCoupon(**{**asked, **more})
+        return issuing.issue(
+            session, of.at.operator_id, request, code_secret=make.SECRET, now=NOON - HOUR
+        )
+
+    @property
+    def holder_key(self) -> HolderKey:
         jwk = public_jwk(self.key)
-        bound = NewCoupon(
-            id=make.an_id(),
-            batch_id=of.batch_id,
-            holder_key=HolderKey(x=jwk["x"], y=jwk["y"]),
-        )
-        coupon = issuing.issue(
-            session, of.at.operator_id, bound, code_secret=make.SECRET, now=NOON - HOUR
-        )
-        self.view = coupons.token(
-            session, of.at.operator_id, coupon.id, of.ring, code_secret=make.SECRET, now=NOON
-        )
-        self.of = replace(of, coupons=[coupon], codes=[""])
+        return HolderKey(x=jwk["x"], y=jwk["y"])
+
+    @property
+    def view(self) -> TokenView:
+        return self.views[0]
 
     def shows(
         self,
+        number: int = 0,
         *,
         at: datetime = NOON + MINUTE,
         nonce: str = "",
         key: EllipticCurvePrivateKey | None = None,
     ) -> str:
-        assert self.view.head is not None
+        view = self.views[number]
+        assert view.head is not None
         return presentation_text(
-            self.view.jwt,
-            urlsafe_b64decode(self.view.head + "=" * (-len(self.view.head) % 4)),
-            self.view.letter,
+            view.jwt,
+            urlsafe_b64decode(view.head + "=" * (-len(view.head) % 4)),
+            view.letter,
             key or self.key,
             at=at,
-            audience=self.view.audience,
+            audience=view.audience,
             nonce=nonce,
         )
 

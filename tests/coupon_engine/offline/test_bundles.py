@@ -417,14 +417,16 @@ def test_terminals_of_a_store_know_each_other_and_who_decides(session: Session) 
     deciding, asking = paired(session, at, hub), paired(session, at, till)
     elsewhere = make.another_store(session, at.operator_id, at.store.merchant_id)
     paired(session, at, store_id=elsewhere.id)
-    lease_of(session, at, deciding.terminal_id, wants_authority=True)
-    lease_of(session, at, asking.terminal_id)
+    url = "http://192.168.1.10:8790"
+    lease_of(session, at, deciding.terminal_id, wants_authority=True, hub_url=url)
+    lease_of(session, at, asking.terminal_id, hub_url="http://192.168.1.66:8790")  # not the hub's
 
     of_hub = bundle(session, at, terminal_id=deciding.terminal_id)
     of_till = bundle(session, at, terminal_id=asking.terminal_id)
 
     assert (of_hub.is_authority, of_till.is_authority) == (True, False)
     assert of_hub.hub_id == of_till.hub_id == deciding.terminal_id
+    assert of_hub.hub_url == of_till.hub_url == url
     assert [(each.id, each.public_key) for each in of_hub.terminals] == [
         (asking.terminal_id, till.jwk)
     ]
@@ -436,7 +438,8 @@ def test_terminals_of_a_store_know_each_other_and_who_decides(session: Session) 
 def test_a_revoked_terminal_decides_for_nobody_and_is_known_to_nobody(session: Session) -> None:
     at = make.shop(session)
     deciding, asking = paired(session, at), paired(session, at)
-    lease_of(session, at, deciding.terminal_id, wants_authority=True)
+    url = "http://192.168.1.10:8790"
+    lease_of(session, at, deciding.terminal_id, wants_authority=True, hub_url=url)
     lease_of(session, at, asking.terminal_id)
     stolen = session.get_one(Terminal, (at.operator_id, deciding.terminal_id))
     stolen.revoked_at = NOON
@@ -444,7 +447,7 @@ def test_a_revoked_terminal_decides_for_nobody_and_is_known_to_nobody(session: S
 
     told = bundle(session, at, terminal_id=asking.terminal_id)
 
-    assert (told.hub_id, told.terminals) == (None, ())
+    assert (told.hub_id, told.hub_url, told.terminals) == (None, None, ())
 
 
 # Apart.

@@ -17,6 +17,7 @@ from coupon_engine.offline import claims, journals
 from coupon_engine.redemption import redemption_view
 from coupon_engine.tables import Terminal
 from coupon_engine.terminals import terminals
+from coupon_engine.validation.short_code import short_code_of
 from schemas.coupons import NewCoupon, NewRevocation
 from schemas.journals import Acknowledgement, Entry, NewUpload
 from schemas.offers import PercentOff
@@ -404,7 +405,13 @@ def test_what_only_the_server_may_judge_is_not_paid(
     assert said(session, till) == f"not_offline: {Why.ONLINE_REQUIRED}"
 
 
-def test_a_short_code_proves_nothing(session: Session, till: Device) -> None:
+def test_a_short_code_is_never_judged_alone(session: Session, till: Device) -> None:
+    till.redeems(shown=short_code_of(till.of.coupons[0].id, make.SECRET).lower())
+
+    assert said(session, till) == f"not_offline: {Why.ONLINE_REQUIRED}"
+
+
+def test_what_is_no_code_of_ours_proves_nothing(session: Session, till: Device) -> None:
     till.redeems(shown="ABCD-EFGH-JKMN")
 
     assert said(session, till) == f"forged: {Why.NOT_A_COUPON}"
@@ -446,13 +453,7 @@ def test_another_store_than_the_leases_is_not_paid(session: Session, till: Devic
 def test_a_coupon_that_the_status_list_had_named_is_not_paid(
     session: Session, till: Device
 ) -> None:
-    coupons.revoke(
-        session,
-        till.of.at.operator_id,
-        NewRevocation(id=make.an_id(), coupon_id=till.of.coupons[0].id, reason="lost"),
-        code_secret=make.SECRET,
-        now=NOON,
-    )
+    withdrawn(session, till)
     till.redeems(at=NOON + HOUR, list_ver=millis(NOON + MINUTE))
 
     assert said(session, till) == f"not_due: {Why.REVOKED}"
@@ -461,6 +462,14 @@ def test_a_coupon_that_the_status_list_had_named_is_not_paid(
 def test_a_coupon_that_was_withdrawn_after_the_list_was_read_is_paid(
     session: Session, till: Device
 ) -> None:
+    withdrawn(session, till)
+    till.redeems(at=NOON + HOUR)
+
+    assert last(till.uploads(session)) == "accepted"
+
+
+def withdrawn(session: Session, till: Device) -> None:
+    """Withdraw the first coupon at noon."""
     coupons.revoke(
         session,
         till.of.at.operator_id,
@@ -468,9 +477,6 @@ def test_a_coupon_that_was_withdrawn_after_the_list_was_read_is_paid(
         code_secret=make.SECRET,
         now=NOON,
     )
-    till.redeems(at=NOON + HOUR)
-
-    assert last(till.uploads(session)) == "accepted"
 
 
 def test_a_clock_that_went_back_is_not_believed(session: Session, till: Device) -> None:
