@@ -12,7 +12,6 @@ from typing import Annotated, cast
 from uuid import UUID
 
 import typer
-import uvicorn
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
@@ -20,8 +19,7 @@ from rich.table import Table
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from api import connections, logs
-from api.door import wall_clock
+from api.clock import wall_clock
 from api.opening import CannotOpen, opened
 from coupon_engine import (
     acting,
@@ -162,6 +160,11 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API. What is left out is taken from COUNTERFOIL_HOST, _PORT and _WORKERS."""
+    # To serve alone takes these: whoever reads a report need not wait until they are loaded.
+    import uvicorn  # noqa: PLC0415
+
+    from api import connections, logs  # noqa: PLC0415
+
     settings = read_settings()
     where = host or settings.host, port or settings.port
     _assert_free(*where)
@@ -315,6 +318,17 @@ def set_approval_over(
     with seat(slug) as at:
         operators.set_approval_over(at.session, at.operator_id, minor, now=at.now)
     out.print(f"Above {minor} minor units a second person approves.")
+
+
+@operator_cli.command("most-disputed")
+def set_most_disputed(
+    slug: str,
+    share_bp: Annotated[int, typer.Argument(min=0, max=10_000, help="In hundredths of a percent.")],
+) -> None:
+    """Say up to which share of disputes the campaign bears; beyond it the merchant does."""
+    with seat(slug) as at:
+        operators.set_most_disputed(at.session, at.operator_id, share_bp, now=at.now)
+    out.print(f"Beyond {share_bp / 100:.2f}% the merchant bears what is disputed.")
 
 
 @operator_cli.command("new-key")

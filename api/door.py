@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from api.kept import Kept
 from coupon_engine.acting import Acting
 from coupon_engine.database import looking, transaction
 from coupon_engine.errors import Busy
+from coupon_engine.passes.signers import Signers
 from coupon_engine.redemption import Presented
 from coupon_engine.sealing import Vault
 from coupon_engine.validation.issuer_keys import KeyRing
@@ -37,10 +38,6 @@ from schemas.access import ActorKind
 tick = time.monotonic
 
 LONGEST_WAIT_SECONDS = 3.0
-
-
-def wall_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -91,6 +88,7 @@ class Door:
     flood: Flood
     rings: Kept[UUID, KeyRing]
     batches: Batches[Place, Presented, str]  # answers are the bodies of `RedemptionView`
+    passes: Signers = field(default_factory=Signers)  # of coupons for other apps
     hashing: Hashing = field(default_factory=Hashing)  # of passwords
     providers: Providers = field(default_factory=lambda: Providers(tick))  # of identity
 

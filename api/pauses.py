@@ -37,7 +37,7 @@ MOST_IN_ALL = 2_000
 # A stream ends now and then; whoever listens comes back, and is asked again who they are.
 LONGEST_SECONDS = 300.0
 LOOK_SECONDS = 2.0
-_WAIT_SECONDS = 0.25
+_WAIT_SECONDS = 0.1
 _RECONNECT_SECONDS = 1.0
 
 Stopped = Mapping[UUID, PauseView]

@@ -39,10 +39,12 @@ from coupon_engine.tables import Terminal
 from coupon_engine.terminals import terminals
 from coupon_engine.validation.showing import shown
 from scanner.identity import FileKey
+from scanner.terminal.checking import Finding, Flaw
 from scanner.terminal.clock import GuardedClock
 from scanner.terminal.holdings import HoldingRefused, Holdings
-from scanner.terminal.journal import AcknowledgementRefused, Finding, Flaw, Journal, Spending
+from scanner.terminal.journal import AcknowledgementRefused, Journal
 from scanner.terminal.judging import Accepted, Counter
+from scanner.terminal.ledger import Spending
 from schemas.base import MOST_COUNT, MOST_MINOR
 from schemas.baskets import Basket
 from schemas.campaigns import NewCampaign, NewMerchant, NewStore, NewTerminal, OfflinePolicy

@@ -38,7 +38,7 @@ WARM_UP = 100
 # What is made ready for a second of measuring, until the first round has told how much is needed.
 DOOR_PER_S = 2_500
 ENGINE_PER_S = 8_000
-PEER_COUPONS = 51_200  # many times over every number of clients and of redemptions together
+PEER_COUPONS_PER_S = 25_600  # enough for every number of clients and of redemptions together
 PEER_USES = 1_000
 
 
@@ -92,7 +92,8 @@ def _bench(seconds: float, workers: int) -> Generator[Bench]:
         engine = database.engine
         at = shop.open_shop(engine, now=now)
         # Before the door opens: behind it is who sends the message that the peer copies.
-        peer = _peer(engine, at, Path(closing.enter_context(peers.folder())), now=now)
+        folder = Path(closing.enter_context(peers.folder()))
+        peer = _peer(engine, at, folder, int(seconds * PEER_COUPONS_PER_S), now=now)
         bench = Bench(
             engine=engine,
             limited=database.limited,
@@ -113,10 +114,10 @@ def _warm_up(bench: Bench) -> None:
     bench.accepted_count += load.all_made(heard)
 
 
-def _peer(engine: Engine, at: Shop, folder: Path, *, now: datetime) -> Peer:
+def _peer(engine: Engine, at: Shop, folder: Path, coupons: int, *, now: datetime) -> Peer:
     """Redeem one coupon our way, and let the peer do likewise."""
     batch_id = shop.new_batch(engine, at, uses=PEER_USES, now=now)
-    shop.new_coupons(engine, at, batch_id, PEER_COUPONS, now=now)
+    shop.new_coupons(engine, at, batch_id, coupons, now=now)
     like = _presented(engine, at, shop.unused(engine, batch_id)[:1], now=now)
     _redeem(engine, at, like)
     return peers.redeeming(engine, at, batch_id, like[0].request.id, folder)

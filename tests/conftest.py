@@ -80,7 +80,8 @@ def database_url(clones: "Clones") -> Iterator[str]:
 class Clones:
     """Databases like the template. One that a test has left whole is emptied and used again.
 
-    To make one takes half a second of a busy core, to empty one some milliseconds.
+    To make one takes a tenth of a core's second, to empty one a fifth of that. (To TRUNCATE takes
+    as long as to make one: what refers to a full table goes with it, and each index is a file.)
     """
 
     def __init__(self, server: str, template: str) -> None:
@@ -104,14 +105,19 @@ class Clones:
     def _emptied(self, name: str) -> bool:
         """Take out all rows; False if the test has changed more than rows, or still holds some."""
         try:
-            with _into(self.server, name) as connection:
+            with _into(self.server, name, autocommit=True) as connection:
                 connection.execute(_ALONE)
                 if connection.execute(_SHAPE).fetchone() != self._shape:
                     return False
-                connection.execute(_EMPTY)
+                if full := _full(connection):
+                    connection.execute(_WITHOUT_GUARDS)
+                    rows = ";".join(f"DELETE FROM {each}" for each in full)  # noqa: S608 (our names)
+                    connection.execute(rows.encode())
+                    connection.execute(f"VACUUM (INDEX_CLEANUP ON) {', '.join(full)}".encode())
+                    connection.execute(_UNSEEN)
+                return not _full(connection)
         except psycopg.Error:
             return False
-        return True
 
     @cached_property
     def _shape(self) -> Any:
@@ -142,22 +148,17 @@ _SHAPE = """
                              ORDER BY polname, relname)
             FROM pg_policy JOIN ours ON ours.oid = polrelid)
 """
-# Not by DELETE: rows would come to lie where others have been, and no longer in their order.
-_EMPTY = """
-    SET LOCAL lock_timeout = '1s';
-    SET LOCAL session_replication_role = replica;
-    DO $$ DECLARE name text; full_ones text[]; is_full boolean; BEGIN
-        FOR name IN SELECT relname FROM pg_class
-            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-              AND relname <> 'alembic_version'
-        LOOP
-            EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO is_full;
-            IF is_full THEN full_ones := full_ones || quote_ident(name); END IF;
-        END LOOP;
-        IF full_ones IS NOT NULL THEN
-            EXECUTE 'TRUNCATE ' || array_to_string(full_ones, ', ') || ' CASCADE';
-        END IF;
-    END $$
+_WITHOUT_GUARDS = "SET lock_timeout = '1s'; SET session_replication_role = replica"
+# A table without a page: rows come to lie in their order, not where others have been.
+_FULL = """
+    SELECT quote_ident(relname) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+      AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0
+"""
+# As in a new table: nobody has counted its rows yet, so the planner does as it would there.
+_UNSEEN = """
+    UPDATE pg_class SET reltuples = -1
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples = 0
 """
 
 
@@ -217,6 +218,10 @@ def _made(server: str, template: str) -> str:
 def _dropped(server: str, name: str) -> None:
     with _admin(server) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def _full(connection: psycopg.Connection) -> list[str]:
+    return [name for (name,) in connection.execute(_FULL)]
 
 
 def _admin(server: str) -> psycopg.Connection:

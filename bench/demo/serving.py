@@ -17,7 +17,7 @@ from psycopg import sql
 from pydantic import SecretStr
 from sqlalchemy import Engine, make_url
 
-from api.door import wall_clock
+from api.clock import wall_clock
 from api.main import app
 from coupon_engine import embedded
 from coupon_engine.settings import PREFIX, Settings

@@ -7,9 +7,9 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.asking.access import ROWS
-from api.main import VERSION_1, app
-from coupon_engine.settings import Settings
+from api.main import VERSION_1
 from schemas.access import Role
+from tests.api.conftest import document
 
 # The record alone decides these; asked for in a request, they would be believed some day.
 SERVER_OWNED = frozenset(
@@ -67,7 +67,7 @@ SUBJECTS = frozenset({"customer_id", "wallet_id", "holder_key", "from_customer_i
 # A browser makes these (WebAuthn), and a newer one says more than we know.
 OF_BROWSERS = {"MadeCredential", "MadeKey", "SignedChallenge", "SignedCredential"}
 
-DOCUMENT: dict[str, Any] = app(Settings()).openapi()
+DOCUMENT = document()
 
 
 def requests() -> Iterator[tuple[str, dict[str, Any]]]:

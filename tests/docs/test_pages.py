@@ -2,13 +2,13 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from api.main import app
-from coupon_engine.settings import Settings
 from schemas.refusals import Why
+from tests.api.conftest import document
 from tests.docs.pages import HOUSE, PAGES, blocks, name_of, prose
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
@@ -79,7 +79,7 @@ def test_every_decision_is_listed_once_under_its_number() -> None:
 def test_the_page_about_the_api_lists_every_endpoint() -> None:
     page = (HOUSE / "docs" / "api.md").read_text(encoding="utf-8")
     listed = re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", page)
-    paths = app(Settings()).openapi()["paths"]
+    paths = document()["paths"]
 
     assert sorted(listed) == sorted(
         f"{method.upper()} {path}" for path, methods in paths.items() for method in methods
@@ -96,6 +96,7 @@ def test_what_the_demo_printed_adds_up() -> None:
     assert {*answers} - {"redeemed"} <= {*Why}
 
 
+@cache
 def names_in(file: Path) -> set[str]:
     """Return what a file defines: functions, classes with their members, and its own variables."""
     if not file.is_file():
