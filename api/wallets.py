@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, status
+from fastapi import APIRouter, Depends, Query, Request, status
 
 from api.asking.flood import neighbours
 from api.asking.who import Asking
@@ -15,13 +15,22 @@ from api.deps import (
     OpenNow,
     OpenTransaction,
     OperatorId,
+    Page,
     Paging,
     Transaction,
     VaultOf,
 )
 from api.door import door_of
 from api.problems import can_fail_with
-from coupon_engine.customers import erasing, exporting, passcodes, wallets
+from coupon_engine.customers import (
+    claimable,
+    erasing,
+    exporting,
+    passcodes,
+    receipts,
+    wallets,
+    where,
+)
 from coupon_engine.errors import (
     BatchExhausted,
     ClaimLimitReached,
@@ -31,9 +40,11 @@ from coupon_engine.errors import (
     CouponTaken,
     HolderKeyInvalid,
     HolderKeyRequired,
+    HolderSuspended,
     NoSigningKey,
     NotIssuing,
     NotSignedIn,
+    PasscodeNeeded,
     PasscodeOver,
     PasscodeWrong,
     ProofInvalid,
@@ -44,8 +55,9 @@ from coupon_engine.errors import (
     TooManyTries,
     Unknown,
 )
-from schemas.coupons import ActivationView, CouponView, TokenView
+from schemas.coupons import ActivationView, TokenView
 from schemas.wallets import (
+    ClaimableView,
     ErasureView,
     ExportView,
     HoldingsView,
@@ -58,10 +70,19 @@ from schemas.wallets import (
     NewWalletClaim,
     PasscodeAnswerView,
     PasscodeView,
+    ReceiptView,
+    WalletCouponView,
+    WalletStoreView,
     WalletView,
 )
 
 router = APIRouter(tags=["Wallets"])
+
+
+class StorePage(Page):
+    """A page of the stores where this coupon works; left out, any of one's own."""
+
+    coupon_id: UUID | None = None
 
 
 async def network_of(request: Request) -> str:
@@ -75,6 +96,7 @@ async def wallet_of(caller: Asking) -> UUID:
 
 
 Network = Annotated[str, Depends(network_of)]
+StorePaging = Annotated[StorePage, Query()]
 OwnWallet = Annotated[UUID, Depends(wallet_of)]
 
 
@@ -113,6 +135,40 @@ def holdings(
     )
 
 
+@router.get("/wallet/batches/{batch_id}", responses=can_fail_with(NotSignedIn, Unknown))
+def claimable_batch(
+    batch_id: UUID, session: Looking, operator_id: OperatorId, wallet_id: OwnWallet, now: Now
+) -> ClaimableView:
+    """What a claim of this batch would give, in words, and why not, if it would give nothing."""
+    return claimable.claimable(session, operator_id, wallet_id, batch_id, now=now)
+
+
+@router.get("/wallet/receipts", responses=can_fail_with(NotSignedIn))
+def own_receipts(
+    page: Paging, session: Looking, operator_id: OperatorId, wallet_id: OwnWallet, now: Now
+) -> list[ReceiptView]:
+    """What one's own coupons took off: where, when, and of what."""
+    return receipts.receipts(
+        session, operator_id, wallet_id, after=page.after, most=page.most, now=now
+    )
+
+
+@router.get("/wallet/stores", responses=can_fail_with(NotSignedIn, Unknown))
+def own_stores(
+    page: StorePaging, session: Looking, operator_id: OperatorId, wallet_id: OwnWallet, now: Now
+) -> list[WalletStoreView]:
+    """Where one's own coupons work. Which is nearest, the phone finds out: it tells no position."""
+    return where.stores(
+        session,
+        operator_id,
+        wallet_id,
+        coupon_id=page.coupon_id,
+        after=page.after,
+        most=page.most,
+        now=now,
+    )
+
+
 @router.post(
     "/wallet/claims",
     status_code=status.HTTP_201_CREATED,
@@ -137,7 +193,7 @@ def claim(
     vault: VaultOf,
     code_secret: CodeSecret,
     now: Now,
-) -> CouponView:
+) -> WalletCouponView:
     """Take a coupon into the wallet that asks: a fresh one, or the one with this short code."""
     return wallets.claim(
         session,
@@ -155,7 +211,14 @@ def claim(
     "/wallet/rebinds",
     status_code=status.HTTP_201_CREATED,
     responses=can_fail_with(
-        NotSignedIn, Unknown, RequestReused, CouponTaken, CouponNotUsable, TooManyHolderKeys
+        NotSignedIn,
+        Unknown,
+        RequestReused,
+        CouponTaken,
+        CouponNotUsable,
+        HolderSuspended,
+        TooManyHolderKeys,
+        PasscodeNeeded,
     ),
 )
 def rebind(
@@ -165,7 +228,7 @@ def rebind(
     wallet_id: OwnWallet,
     code_secret: CodeSecret,
     now: Now,
-) -> CouponView:
+) -> WalletCouponView:
     """Bind one's own coupon to the phone that asks, after a move."""
     return wallets.rebind(
         session, operator_id, wallet_id, request, code_secret=code_secret, now=now
@@ -192,7 +255,9 @@ def activate(
 
 @router.get(
     "/wallet/coupons/{coupon_id}/token",
-    responses=can_fail_with(NotSignedIn, Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired),
+    responses=can_fail_with(
+        NotSignedIn, Unknown, NoSigningKey, CouponNotUsable, HolderSuspended, HolderKeyRequired
+    ),
 )
 def token(
     coupon_id: UUID,

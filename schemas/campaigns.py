@@ -100,10 +100,35 @@ class MerchantView(Wire):
     name: str
 
 
-class NewStore(Ask):
+Latitude = Annotated[int, Field(strict=True, ge=-90_000_000, le=90_000_000)]
+Longitude = Annotated[int, Field(strict=True, ge=-180_000_000, le=180_000_000)]
+"""A millionth of a degree (WGS 84) is a hand's breadth; whole numbers stay exact on every wire."""
+
+
+class Whereabouts(Wire):
+    """Where a store is, as far as anybody has told."""
+
+    address: Name | None = None
+    latitude_microdegrees: Latitude | None = None
+    longitude_microdegrees: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        if (self.latitude_microdegrees is None) != (self.longitude_microdegrees is None):
+            raise ValueError("a place has a latitude and a longitude, or neither")
+        return self
+
+
+class NewStore(Ask, Whereabouts):
     merchant_id: UUID
     name: Name
     zone: Zone
+
+
+class NewStoreChange(Ask, Whereabouts):
+    """Tell anew where a store is. What is left out is forgotten."""
+
+    store_id: UUID
 
 
 class StoreView(Wire):
@@ -112,6 +137,9 @@ class StoreView(Wire):
     number: int
     name: str
     zone: str
+    address: str | None
+    latitude_microdegrees: Latitude | None
+    longitude_microdegrees: Longitude | None
 
 
 class NewTerminal(Ask):
@@ -401,6 +429,10 @@ class CampaignReport(Wire):
     currency: str
     issued: Count
     redeemed: Count
+    provisional: Count = Field(
+        description="Of the redeemed: made without a network, and not decided yet."
+    )
+    disputed: Count = Field(description="Not among the redeemed: another redemption counts.")
     reversed: Count
     rate_bp: Count
     discount_minor: Minor

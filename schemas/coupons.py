@@ -117,6 +117,7 @@ class CouponState(StrEnum):
     PENDING = "pending"
     ACTIVE = "active"
     HELD = "held"
+    GIVEN = "given"
     REDEEMED = "redeemed"
     EXPIRED = "expired"
     REVOKED = "revoked"
@@ -140,6 +141,38 @@ class CouponView(Wire):
     balance_minor: Minor | None
     short_code: str | None
     is_holder_bound: bool
+
+
+class Sought(Wire):
+    """Which coupons. What is left out asks nothing."""
+
+    campaign_id: UUID | None = None
+    batch_id: UUID | None = None
+    customer_id: UUID | None = None
+    store_id: UUID | None = Field(default=None, description="Bound to this store.")
+    state: CouponState | None = None
+    short_code: Annotated[str, Field(min_length=1, max_length=40)] | None = None
+    issued_since: Moment | None = None
+    issued_until: Moment | None = None
+
+
+class CouponLine(Wire):
+    """One coupon as a line of a file."""
+
+    id: UUID
+    state: CouponState
+    campaign: str
+    batch: str
+    title_en: str
+    title_zh: str
+    customer_ref: str | None
+    issued_at: Moment
+    valid_from: Moment
+    valid_until: Moment
+    uses: AtLeastOne
+    uses_count: Count
+    last_redeemed_at: Moment | None
+    revoked_at: Moment | None
 
 
 class TokenView(Wire):

@@ -57,6 +57,9 @@ class Entry(Wire):
     list_ver: Millis = Field(default=0, description="Of the status list by which it was judged.")
     store: UUID
     cashier: Name | None = None
+    cashier_id: UUID | None = Field(
+        default=None, description="Who has shown a PIN; a name alone is what somebody typed."
+    )
     asked_by: UUID | None = Field(default=None, description="Another terminal, that asked us.")
     # a redemption, or a no
     id: UUID | None = Field(default=None, description="Of the redemption: the asker's own id.")

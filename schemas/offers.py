@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.base import AtLeastOne, BasisPoints, Minor, Moment, Name, Ref, Wire, each_once
+from schemas.refusals import Sentences
 
 PositiveMinor = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 
@@ -194,6 +195,15 @@ class Title(Wire):
 
     en: Name
     zh: Name
+
+
+class Face(Wire):
+    """What a customer reads on a coupon before they use it, made from its terms."""
+
+    title: Title
+    benefit: tuple[Sentences, ...]
+    conditions: tuple[Sentences, ...]
+    validity: tuple[Sentences, ...]
 
 
 class Terms(Wire):

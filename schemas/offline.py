@@ -4,11 +4,13 @@ Signed documents are JWTs (`bundle+jwt`, `statuslist+jwt`, `ack+jwt`); what stan
 their claims. Instants inside them are whole seconds since 1970, as in any JWT.
 """
 
+import re
 from enum import StrEnum
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from schemas.base import Ask, Count, Minor, Moment, Wire
 from schemas.campaigns import OfflinePolicy
@@ -24,6 +26,39 @@ LATEST_UPLOAD_SECONDS = 7 * 24 * 3_600  # after a lease ends, what it did must h
 ONLINE_CLASS = 15  # the quota class of coupons whose offer no terminal is told
 
 
+_INSIDE = tuple(
+    map(
+        ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"),
+    )
+)
+
+
+def _inside_a_store(value: str) -> str:
+    """Refuse what is not plainly a port of a machine in a shop's own network.
+
+    Numbers only: a name could come to mean another machine, outside or of a cloud's own.
+    """
+    found = re.fullmatch(r"http://(\[[0-9a-f:]{2,39}\]|[0-9.]{7,15}):([1-9][0-9]{0,4})", value)
+    try:
+        address = ip_address(found[1].strip("[]")) if found else None
+    except ValueError:
+        address = None
+    if (
+        found is None
+        or address is None
+        or int(found[2]) > LAST_PORT
+        or not any(address in each for each in _INSIDE if each.version == address.version)
+    ):
+        raise ValueError("must be http, a private address and a port: http://192.168.1.10:8790")
+    return value
+
+
+LAST_PORT = 65_535
+HubUrl = Annotated[str, AfterValidator(_inside_a_store)]
+"""Where the hub of a store listens, inside it."""
+
+
 class NewLease(Ask):
     """Let the terminal that asks work without the server for a while."""
 
@@ -31,6 +66,9 @@ class NewLease(Ask):
         default=False,
         strict=True,
         description="Be the one that decides for its store while the server cannot be reached.",
+    )
+    hub_url: HubUrl | None = Field(
+        default=None, description="Where the store's other terminals reach the one that decides."
     )
     lasts_seconds: Annotated[int, Field(strict=True, ge=60, le=LONGEST_LEASE_SECONDS)] = (
         LONGEST_LEASE_SECONDS
@@ -128,6 +166,7 @@ class Bundle(Wire):
     lease_until: Second
     is_authority: bool
     hub_id: UUID | None = Field(description="The terminal that decides for the store, if any.")
+    hub_url: HubUrl | None = Field(default=None, description="Where it listens, if it has said so.")
     keys: tuple[BundleKey, ...]
     campaigns: tuple[BundleCampaign, ...]
     lists: tuple[ListNamed, ...]

@@ -30,6 +30,7 @@ class Why(StrEnum):
     ALREADY_REDEEMED = "already_redeemed"
     BALANCE_EMPTY = "balance_empty"
     HELD = "held"
+    GIVEN = "given"  # its holder is giving it to a friend, who has not taken it yet
     # the campaign
     CAMPAIGN_NOT_RUNNING = "campaign_not_running"
     CAMPAIGN_PAUSED = "campaign_paused"
@@ -58,7 +59,7 @@ class Why(StrEnum):
     LIMIT_REACHED = "limit_reached"
     CUSTOMER_LIMIT_REACHED = "customer_limit_reached"
     # without a network
-    SUSPENDED = "suspended"  # activated for another store
+    SUSPENDED = "suspended"  # activated for another store, or the phone is in too many disputes
     ONLINE_REQUIRED = "online_required"
     QUOTA_REACHED = "quota_reached"  # of this terminal, under this lease
     LEASE_EXPIRED = "lease_expired"

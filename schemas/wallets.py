@@ -7,9 +7,11 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from schemas.base import Ask, Count, Json, Minor, Moment, Name, Slug, Wire
-from schemas.campaigns import CustomerView
+from schemas.campaigns import CustomerView, Latitude, Level, Longitude
 from schemas.coupons import CouponView
 from schemas.money import Currency
+from schemas.offers import Face, Title
+from schemas.redemptions import RedemptionState
 
 CompressedKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{44}$")]
 """A P-256 public key in the 33 bytes of SEC 1, base64url."""
@@ -19,6 +21,11 @@ Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{86}$")]
 
 CodeOrSecret = Annotated[str, StringConstraints(pattern=r"^(?:[0-9]{6}|[A-Za-z0-9_-]{22})$")]
 """Six digits that somebody typed, or the secret of the link in a mail."""
+
+GiftSecret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22}$")]
+"""128 bits, base64url."""
+
+MOST_STORES_SHOWN = 100
 
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Language = Literal["en", "zh"]
@@ -59,12 +66,78 @@ class ContactView(Wire):
     verified_at: Moment | None
 
 
+class ShownOffer(Wire):
+    """What a phone shows of an offer: in words, from whom, and where it works."""
+
+    face: Face
+    operator: str
+    merchant: str | None = Field(description="Whose stores they are, where it is one merchant's.")
+    zone: str = Field(description="On whose clock its days begin and end.")
+    level: Level
+    needs_activation: bool = Field(description="It works only once it is activated for a store.")
+    store_ids: tuple[UUID, ...] = Field(
+        description=f"Where it works, at most {MOST_STORES_SHOWN} of them; none means everywhere."
+    )
+    store_count: Count = Field(description="Where it works; 0 means everywhere.")
+
+
+class WalletCouponView(CouponView, ShownOffer):
+    """One's own coupon, with all that the phone shows of it."""
+
+    activated_store_id: UUID | None
+    activated_until: Moment | None
+    given_until: Moment | None = Field(
+        description="Until then a friend may take it, and it works for nobody."
+    )
+
+
 class HoldingsView(Wire):
     """What is in a wallet, a page of coupons at a time."""
 
     wallet: WalletView
     contacts: tuple[ContactView, ...]
-    coupons: tuple[CouponView, ...]
+    coupons: tuple[WalletCouponView, ...]
+
+
+class ClaimableView(ShownOffer):
+    """What a claim of this batch would give, and whether it would give anything now."""
+
+    batch_id: UUID
+    offer_id: UUID
+    currency: Currency
+    needs_contact: bool
+    refused: str | None = Field(description="The code of the problem that a claim would get now.")
+
+
+class ReceiptView(Wire):
+    """What one of one's own coupons took off one basket."""
+
+    id: UUID
+    coupon_id: UUID
+    title: Title
+    store_id: UUID
+    store: str
+    merchant: str
+    zone: str
+    order_ref: str | None
+    redeemed_at: Moment
+    state: RedemptionState
+    currency: Currency
+    basket_minor: Minor
+    discount_minor: Minor
+    reversed_minor: Minor = Field(description="Of that, so much was taken back.")
+
+
+class WalletStoreView(Wire):
+    """A store where one of one's own coupons works, and the way there."""
+
+    id: UUID
+    name: str
+    merchant: str
+    zone: str
+    address: str | None
+    latitude_microdegrees: Latitude | None
+    longitude_microdegrees: Longitude | None
 
 
 class NewWalletClaim(Ask):
@@ -80,12 +153,53 @@ class NewRebind(Ask):
     coupon_id: UUID
 
 
+class NewUnbinding(Ask):
+    """Let one's own coupon go from the phone that asks, so that a pass or paper can show it."""
+
+    coupon_id: UUID
+
+
+class NewGift(Ask):
+    """Give a coupon of one's own to whoever gets the link. It works for nobody meanwhile."""
+
+    coupon_id: UUID
+    lasts_days: Annotated[int, Field(strict=True, ge=1, le=7)] = 3
+
+
+class GiftView(Wire):
+    """The secret goes into a link; whoever opens it first may take the coupon."""
+
+    id: UUID
+    coupon_id: UUID
+    secret: str
+    given_until: Moment
+
+
+class NewGiftAcceptance(Ask):
+    """Take what somebody gives away into the wallet that asks."""
+
+    secret: GiftSecret
+
+
+class NewGiftWithdrawal(Ask):
+    """Take a coupon back that nobody has taken yet."""
+
+    coupon_id: UUID
+
+
 class NewOwnActivation(Ask):
     """Let one's own coupon work in one store alone for a while, there also without a network."""
 
     coupon_id: UUID
     store_id: UUID
     lasts_seconds: Annotated[int, Field(strict=True, ge=300, le=7_200)] = 7_200
+
+
+class GooglePassView(Wire):
+    """Open it on the phone: Google's app asks whether to save the coupon."""
+
+    coupon_id: UUID
+    save_url: str
 
 
 class NewContact(Wire):

@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 
 from coupon_engine import coupons, events
 from coupon_engine.customers import contacts, wallets
+from coupon_engine.customers.receipts import redeemed_by, selves
 from coupon_engine.rows import found
 from coupon_engine.sealing import Vault
 from coupon_engine.tables import Coupon, Customer, Event, Redemption, Wallet
@@ -42,7 +43,7 @@ def export(
     customer = found(session, Customer, operator_id, customer_id)
     own_wallets = wallets.of_customer(session, operator_id, customer_id)
     own_coupons = _coupons(session, operator_id, customer_id)
-    redemptions = _redemptions(session, operator_id, customer_id, [row.id for row in own_coupons])
+    redemptions = _redemptions(session, operator_id, customer_id)
     subjects = [
         customer_id,
         *(row.id for row in own_wallets),
@@ -68,7 +69,7 @@ def export(
         wallets=tuple(_exported_wallet(row) for row in own_wallets),
         coupons=tuple(_exported_coupon(session, row, code_secret, now) for row in own_coupons),
         redemptions=tuple(_exported_redemption(row) for row in redemptions),
-        events=tuple(_events(session, operator_id, subjects)),
+        events=tuple(_events(session, operator_id, customer_id, subjects)),
     )
     _tell(session, operator_id, customer_id, now)
     return document
@@ -104,28 +105,34 @@ def _coupons(session: Session, operator_id: UUID, customer_id: UUID) -> list[Cou
     )
 
 
-def _redemptions(
-    session: Session, operator_id: UUID, customer_id: UUID, coupon_ids: Collection[UUID]
-) -> list[Redemption]:
-    """Return those under the customer's id, and those of coupons that came along later."""
-    is_theirs = (col(Redemption.customer_id) == customer_id) | (
-        col(Redemption.coupon_id).in_(coupon_ids)
-    )
+def _redemptions(session: Session, operator_id: UUID, customer_id: UUID) -> list[Redemption]:
     return list(
         session.exec(
             select(Redemption)
-            .where(col(Redemption.operator_id) == operator_id, is_theirs)
+            .where(
+                col(Redemption.operator_id) == operator_id,
+                redeemed_by(session, operator_id, customer_id),
+            )
             .order_by(col(Redemption.redeemed_at), col(Redemption.id))
         )
     )
 
 
-def _events(session: Session, operator_id: UUID, subjects: Collection[UUID]) -> list[ExportedEvent]:
+def _events(
+    session: Session, operator_id: UUID, customer_id: UUID, subjects: Collection[UUID]
+) -> list[ExportedEvent]:
+    """Return what happened to these; of a coupon that somebody else gave, what came after."""
     rows = session.exec(
         select(Event)
         .where(col(Event.operator_id) == operator_id, col(Event.subject_id).in_(subjects))
         .order_by(col(Event.at), col(Event.id))
-    )
+    ).all()
+    own = {str(id) for id in selves(session, operator_id, customer_id)}
+    came = {
+        row.subject_id: at
+        for at, row in enumerate(rows)
+        if row.kind == "coupon_transferred" and row.data["from"] not in own
+    }
     return [
         ExportedEvent(
             id=row.id,
@@ -134,7 +141,8 @@ def _events(session: Session, operator_id: UUID, subjects: Collection[UUID]) -> 
             at=row.at,
             data={name: value for name, value in row.data.items() if name not in _OF_OTHERS},
         )
-        for row in rows
+        for at, row in enumerate(rows)
+        if at > came.get(row.subject_id, -1)
     ]
 
 

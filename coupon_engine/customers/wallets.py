@@ -34,6 +34,7 @@ from coupon_engine import (
     tries,
 )
 from coupon_engine.customers import contacts
+from coupon_engine.customers.showing import shown_coupons
 from coupon_engine.errors import (
     ContactNeeded,
     HolderKeyInvalid,
@@ -44,14 +45,13 @@ from coupon_engine.errors import (
 )
 from coupon_engine.rows import locked
 from coupon_engine.sealing import Vault
-from coupon_engine.tables import Batch, Coupon, Customer, Wallet
+from coupon_engine.tables import Batch, Contact, Coupon, Customer, Passcode, Wallet
 from coupon_engine.tries import Budget
 from coupon_engine.validation import short_code
 from coupon_engine.validation.issuer_keys import KeyRing
 from schemas.access import Actor, ActorKind, Role
 from schemas.coupons import (
     ActivationView,
-    CouponView,
     HolderKey,
     NewActivation,
     NewClaim,
@@ -65,6 +65,7 @@ from schemas.wallets import (
     NewRebind,
     NewWallet,
     NewWalletClaim,
+    WalletCouponView,
     WalletView,
 )
 
@@ -174,7 +175,8 @@ def holdings(
         now=now,
     )
     known = contacts.views(session, operator_id, wallet.customer_id, vault=vault)
-    return HoldingsView(wallet=view(wallet), contacts=tuple(known), coupons=tuple(own))
+    shown = shown_coupons(session, operator_id, own, now=now)
+    return HoldingsView(wallet=view(wallet), contacts=tuple(known), coupons=tuple(shown))
 
 
 def claim(
@@ -187,7 +189,7 @@ def claim(
     vault: Vault,
     code_secret: bytes,
     now: datetime,
-) -> CouponView:
+) -> WalletCouponView:
     """Take a coupon into the wallet, bound to its key.
 
     What was answered before is answered again and costs nothing. Anything else is counted first:
@@ -210,7 +212,7 @@ def claim(
         raise TermsMismatch(why="claim a coupon by its batch or by its short code")
     if not answers.given(session, operator_id, [request.id]):
         is_guess = request.short_code is not None
-        budgets = _claim_budgets(wallet_id, blurred(vault, network), is_guess=is_guess)
+        budgets = claim_budgets(wallet_id, blurred(vault, network), is_guess=is_guess)
         tries.take(session, operator_id, budgets, now=now)
         _refuse_unverified(session, wallet, request, code_secret, now=now)
     asked = NewClaim(
@@ -218,10 +220,11 @@ def claim(
         batch_id=request.batch_id,
         short_code=request.short_code,
         customer_id=wallet.customer_id,
-        holder_key=_holder_key(wallet),
+        holder_key=holder_key_of(wallet),
     )
     with guessing.alike(request.short_code):
-        return issuing.claim(session, operator_id, asked, code_secret=code_secret, now=now)
+        taken = issuing.claim(session, operator_id, asked, code_secret=code_secret, now=now)
+    return shown_coupons(session, operator_id, [taken], now=now)[0]
 
 
 def rebind(
@@ -232,26 +235,35 @@ def rebind(
     *,
     code_secret: bytes,
     now: datetime,
-) -> CouponView:
+) -> WalletCouponView:
     """Bind one's own coupon to the phone that asks; after a move the old phone's key is on it.
+
+    The passcode that brought the wallet along is proof enough while it would still have worked.
 
     Raises:
         NotSignedIn: The wallet has ended.
         Unknown: No such coupon in this wallet.
         RequestReused: This id was used for another request.
         CouponTaken: It was handed on just now.
-        CouponNotUsable: It is used up, held, revoked or over.
+        CouponNotUsable: It is used up, held, given away, revoked or over.
+        HolderSuspended: The phone that it is bound to is suspended.
         TooManyHolderKeys: It has moved too often.
+        PasscodeNeeded: It may not move so easily; answer a passcode on this phone, and ask again
+            with another id.
     """
     wallet = alive(session, operator_id, wallet_id)
-    _own(session, wallet, request.coupon_id)
+    own_coupon(session, wallet, request.coupon_id)
     asked = NewHolderKey(
         id=request.id,
         coupon_id=request.coupon_id,
         customer_id=wallet.customer_id,
-        holder_key=_holder_key(wallet),
+        holder_key=holder_key_of(wallet),
     )
-    return coupons.rebind(session, operator_id, asked, code_secret=code_secret, now=now)
+    is_proven = _has_shown_an_address(session, wallet, now=now)
+    bound = coupons.rebind(
+        session, operator_id, asked, is_proven=is_proven, code_secret=code_secret, now=now
+    )
+    return shown_coupons(session, operator_id, [bound], now=now)[0]
 
 
 def activate(
@@ -268,11 +280,12 @@ def activate(
         NotSignedIn: The wallet has ended.
         Unknown: No such coupon in this wallet, or no such store.
         CouponTaken: It was handed on meanwhile.
-        CouponNotUsable: It is used up, held, revoked, over, or its campaign has no activation.
+        CouponNotUsable: It is used up, held, given away, revoked or over, or its campaign has no
+            activation.
         StillActivated: It is activated already, here or elsewhere.
     """
     wallet = alive(session, operator_id, wallet_id)
-    _own(session, wallet, request.coupon_id)
+    own_coupon(session, wallet, request.coupon_id)
     asked = NewActivation(
         id=request.id,
         coupon_id=request.coupon_id,
@@ -299,10 +312,11 @@ def token(
         NotSignedIn: The wallet has ended.
         Unknown: No such coupon in this wallet.
         NoSigningKey: No key is in use.
-        CouponNotUsable: The campaign gives its coupons a short code and no token.
+        CouponNotUsable: It is being given away, or has a short code and no token.
+        HolderSuspended: This phone is suspended.
         HolderKeyRequired: The coupon waits to be bound to a phone.
     """
-    _own(session, alive(session, operator_id, wallet_id), coupon_id)
+    own_coupon(session, alive(session, operator_id, wallet_id), coupon_id)
     return coupons.token(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
 
 
@@ -445,7 +459,7 @@ def _make(
     return wallet
 
 
-def _claim_budgets(wallet_id: UUID, network: str, *, is_guess: bool) -> list[Budget]:
+def claim_budgets(wallet_id: UUID, network: str, *, is_guess: bool) -> list[Budget]:
     # Taken in the order of their keys: what one phone wastes never uses up everybody's.
     budgets = [
         Budget(f"claims 1 {wallet_id}", CLAIMS_PER_WALLET, HOUR),
@@ -493,7 +507,7 @@ def _refuse_unverified(
         raise ContactNeeded
 
 
-def _own(session: Session, wallet: Wallet, coupon_id: UUID) -> Coupon:
+def own_coupon(session: Session, wallet: Wallet, coupon_id: UUID) -> Coupon:
     """Return a coupon of the wallet's customer; anybody else's is as unknown as one never made."""
     coupon = session.get(Coupon, (wallet.operator_id, coupon_id))
     if coupon is None or coupon.customer_id != wallet.customer_id:
@@ -501,7 +515,7 @@ def _own(session: Session, wallet: Wallet, coupon_id: UUID) -> Coupon:
     return coupon
 
 
-def _holder_key(wallet: Wallet) -> HolderKey:
+def holder_key_of(wallet: Wallet) -> HolderKey:
     point = EllipticCurvePublicKey.from_encoded_point(SECP256R1(), wallet.public_key)
     numbers = point.public_numbers()
     return HolderKey(x=_coordinate(numbers.x), y=_coordinate(numbers.y))
@@ -509,6 +523,31 @@ def _holder_key(wallet: Wallet) -> HolderKey:
 
 def _coordinate(number: int) -> str:
     return urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode()
+
+
+def _has_shown_an_address(session: Session, wallet: Wallet, *, now: datetime) -> bool:
+    """Has this phone just answered a code to an address that was the customer's before?
+
+    An address that only came with that code proves nothing: whoever has the phone has it, too.
+    """
+    shown = session.exec(
+        select(Passcode.id)
+        .join(
+            Contact,
+            (col(Contact.operator_id) == col(Passcode.operator_id))
+            & (col(Contact.lookup) == col(Passcode.lookup)),
+        )
+        .where(
+            col(Passcode.operator_id) == wallet.operator_id,
+            col(Passcode.wallet_id) == wallet.id,
+            col(Passcode.used_at).is_not(None),
+            col(Passcode.expires_at) > now,
+            col(Contact.customer_id) == wallet.customer_id,
+            col(Contact.created_at) < col(Passcode.created_at),
+        )
+        .limit(1)
+    )
+    return shown.first() is not None
 
 
 def _see(session: Session, wallet: Wallet, *, now: datetime) -> None:

@@ -79,6 +79,12 @@ def held_by_another(case: Case) -> Reason | None:
     return _reason(Why.HELD, "coupon.held", {"until": _text(coupon.held_until)})
 
 
+def holder_is_suspended(case: Case) -> Reason | None:
+    if not case.coupon.is_holder_suspended:
+        return None
+    return _reason(Why.SUSPENDED, "coupon.holder_key")
+
+
 # The campaign.
 
 
@@ -307,6 +313,7 @@ ORDER: tuple[Condition, ...] = (
     all_uses_made,
     balance_is_empty,
     held_by_another,
+    holder_is_suspended,
     campaign_is_not_live,
     campaign_is_paused,
     campaign_has_ended,

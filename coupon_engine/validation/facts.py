@@ -27,6 +27,7 @@ class CouponFacts:
     last_redeemed_at: datetime | None = None  # told to the cashier who asks why
     activated_store_id: UUID | None = None  # the only store where it works until then
     activated_until: datetime | None = None
+    is_holder_suspended: bool = False  # the phone that it is bound to, for too many disputes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,19 @@
-"""Every no in words, and every offer: for the customer, the cashier and the developer.
+"""Every no in words: for the customer, the cashier and the developer.
 
 The sentences are data. A sentence with a placeholder is told when its fact is known, else the
 plain one. Every forgery sounds alike at the counter; only the code tells them apart, in the record.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from functools import lru_cache
-from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date
 
 from schemas.money import Language, in_words
-from schemas.offers import (
-    AmountOff,
-    BuyXGetY,
-    FixedPrice,
-    FreeItem,
-    GiftBalance,
-    LimitOf,
-    LimitPer,
-    OpenHours,
-    PercentOff,
-    Terms,
-    Weekday,
-)
+from schemas.offers import Weekday
 from schemas.refusals import Reason, Refusal, Sentences, Why
 
 Both = tuple[str, str]
@@ -65,6 +51,10 @@ CUSTOMER: Mapping[Why, Both] = {
     Why.ALREADY_REDEEMED: ("This coupon was already used.", "此券已使用。"),
     Why.BALANCE_EMPTY: ("Nothing is left on this coupon.", "此券余额已用完。"),
     Why.HELD: ("This coupon is in use at another counter.", "此券正在其他收银台使用。"),
+    Why.GIVEN: (
+        "You are giving this coupon away. Take it back to use it.",
+        "此券正在转赠中，收回后方可使用。",
+    ),
     Why.CAMPAIGN_NOT_RUNNING: ("This offer has not started.", "活动尚未开始。"),
     Why.CAMPAIGN_PAUSED: ("This offer is paused. Please try later.", "活动已暂停，请稍后再试。"),
     Why.CAMPAIGN_ENDED: ("This offer has ended.", "活动已结束。"),
@@ -100,8 +90,8 @@ CUSTOMER: Mapping[Why, Both] = {
         "您已达到此优惠的使用上限。",
     ),
     Why.SUSPENDED: (
-        "You have activated this coupon for another store.",
-        "您已在其他门店激活此券。",
+        "This coupon does not work just now. Please look into the app, or ask the shop.",
+        "此券目前不可用，请查看应用或咨询商家。",
     ),
     Why.ONLINE_REQUIRED: (
         "This coupon needs a connection. Please try again in a moment.",
@@ -144,6 +134,7 @@ CASHIER: Mapping[Why, Both] = {
     Why.ALREADY_REDEEMED: ("Already used.", "已核销。"),
     Why.BALANCE_EMPTY: ("Nothing left on it.", "余额已用完。"),
     Why.HELD: ("In use at another counter.", "正在其他收银台使用。"),
+    Why.GIVEN: ("The customer is giving it away.", "顾客正在转赠此券。"),
     Why.CAMPAIGN_NOT_RUNNING: ("The offer has not started.", "活动尚未开始。"),
     Why.CAMPAIGN_PAUSED: ("The offer is paused.", "活动已暂停。"),
     Why.CAMPAIGN_ENDED: ("The offer has ended.", "活动已结束。"),
@@ -172,7 +163,7 @@ CASHIER: Mapping[Why, Both] = {
     Why.BUDGET_SPENT: ("The offer's budget is used up.", "预算已用完。"),
     Why.LIMIT_REACHED: ("The offer has been used up.", "已达限额。"),
     Why.CUSTOMER_LIMIT_REACHED: ("The customer's limit is reached.", "该顾客已达使用上限。"),
-    Why.SUSPENDED: ("Active in another store.", "已在其他门店激活。"),
+    Why.SUSPENDED: ("Suspended for now.", "已暂停使用。"),
     Why.ONLINE_REQUIRED: ("Needs a connection.", "需要联网。"),
     Why.QUOTA_REACHED: ("Connect this scanner.", "请将终端联网。"),
     Why.LEASE_EXPIRED: ("Connect this scanner.", "请将终端联网。"),
@@ -214,6 +205,10 @@ DEVELOPER: Mapping[Why, Both] = {
     Why.ALREADY_REDEEMED: ("every use has been redeemed.", "可用次数已全部核销。"),
     Why.BALANCE_EMPTY: ("the gift balance is spent.", "礼品余额已用完。"),
     Why.HELD: ("another hold is open on the coupon.", "该券正被另一次预占。"),
+    Why.GIVEN: (
+        "the holder offers the coupon to a friend, who has not taken it yet.",
+        "持有人正在转赠该券，对方尚未领取。",
+    ),
     Why.CAMPAIGN_NOT_RUNNING: ("nobody has approved the campaign yet.", "活动尚未批准。"),
     Why.CAMPAIGN_PAUSED: ("a pause stops redeeming.", "暂停期间停止核销。"),
     Why.CAMPAIGN_ENDED: (
@@ -270,8 +265,8 @@ DEVELOPER: Mapping[Why, Both] = {
         "将超出该顾客的限额。",
     ),
     Why.SUSPENDED: (
-        "the coupon is activated for another store until then.",
-        "该券在此之前已激活于其他门店。",
+        "activated for another store until then, or on a phone that is suspended for disputes.",
+        "该券在此之前已激活于其他门店，或其手机因争议被暂停。",
     ),
     Why.ONLINE_REQUIRED: (
         "the terminal may not decide this without the server.",
@@ -311,6 +306,13 @@ CUSTOMER_EXACT: Mapping[Why, tuple[str, Both]] = {
         "challenge",
         ("Please type {challenge} into the app.", "请在应用中输入{challenge}。"),
     ),
+    Why.SUSPENDED: (
+        "until",
+        (
+            "You have activated this coupon for another store until {until}.",
+            "您已在其他门店激活此券，{until}后可再试。",
+        ),
+    ),
 }
 
 CASHIER_EXACT: Mapping[Why, tuple[str, Both]] = {
@@ -335,6 +337,10 @@ CASHIER_EXACT: Mapping[Why, tuple[str, Both]] = {
     Why.CHALLENGE_REQUIRED: (
         "challenge",
         ("The customer types {challenge} into the app.", "请顾客在应用中输入{challenge}。"),
+    ),
+    Why.SUSPENDED: (
+        "until",
+        ("Active in another store until {until}.", "已在其他门店激活，{until}后可再试。"),
     ),
     Why.BUDGET_SPENT: (
         "left_minor",
@@ -392,12 +398,12 @@ def _told(
     """Return a fact in words; None where it is for programs alone."""
     if key in _AMOUNTS and currency is not None:
         assert isinstance(value, int)
-        return _amount(value, currency)
+        return amount_in_words(value, currency)
     if key in _TIMES:
         instant, is_end = datetime.fromisoformat(str(value)), key == "until"
         return (
-            _moment(instant, "en", zone, now=now, is_end=is_end),
-            _moment(instant, "zh", zone, now=now, is_end=is_end),
+            moment_in_words(instant, "en", zone, now=now, is_end=is_end),
+            moment_in_words(instant, "zh", zone, now=now, is_end=is_end),
         )
     if key in _AS_IT_IS:
         return str(value), str(value)
@@ -405,11 +411,11 @@ def _told(
 
 
 @lru_cache(maxsize=4_096)
-def _amount(minor: int, currency: str) -> Both:
+def amount_in_words(minor: int, currency: str) -> Both:
     return in_words(minor, currency, "en"), in_words(minor, currency, "zh")
 
 
-_NEAR: Mapping[int, Both] = {
+NEAR: Mapping[int, Both] = {
     -1: ("yesterday", "昨天"),
     0: ("today", "今天"),
     1: ("tomorrow", "明天"),
@@ -421,7 +427,7 @@ _BABEL = {"en": Locale("en", "US"), "zh": Locale("zh", "CN", script="Hans")}
 _MIDNIGHT = time(0, 0)
 
 
-def _moment(
+def moment_in_words(
     instant: datetime, language: Language, zone: str, *, now: datetime | None, is_end: bool
 ) -> str:
     """Tell a time of this zone. An end at midnight is 24:00 of the day that it ends."""
@@ -436,223 +442,14 @@ def _moment(
 def _day(day: date, language: Language, today: date | None) -> str:
     if today is None:
         pattern = _ANY_YEAR
-    elif near := _NEAR.get((day - today).days):
-        return _in(language, near)
+    elif near := NEAR.get((day - today).days):
+        return spoken(language, near)
     elif abs((day - today).days) < len(Weekday):
         pattern = _THIS_WEEK
     else:
         pattern = _THIS_YEAR if day.year == today.year else _ANY_YEAR
-    return format_date(day, _in(language, pattern), locale=_BABEL[language])
+    return format_date(day, spoken(language, pattern), locale=_BABEL[language])
 
 
-def _in(language: Language, both: Both) -> str:
+def spoken(language: Language, both: Both) -> str:
     return both[0] if language == "en" else both[1]
-
-
-# An offer in plain sentences.
-
-OFFER: Mapping[str, Both] = {
-    "amount_off": ("{amount} off.", "立减{amount}。"),
-    "amount_off_some": ("{amount} off selected items.", "指定商品立减{amount}。"),
-    "percent_off": ("{percent} off.", "全场{folds}折。"),
-    "percent_off_some": ("{percent} off selected items.", "指定商品{folds}折。"),
-    "all_off": ("Everything free.", "全场免单。"),
-    "all_off_some": ("Selected items free.", "指定商品免单。"),
-    "cap": ("At most {amount} off.", "最高优惠{amount}。"),
-    "fixed_price": (
-        "Selected items for {amount} each, up to {quantity}.",
-        "指定商品每件{amount}，最多{quantity}件。",
-    ),
-    "free_item": ("Free selected items: {quantity}.", "指定商品免费{quantity}件。"),
-    "buy_x_get_y_free": (
-        "Selected items: buy {buy}, get {get} free.",
-        "指定商品买{buy}件送{get}件。",
-    ),
-    "buy_x_get_y": (
-        "Selected items: buy {buy}, get {get} at {percent} off.",
-        "指定商品买{buy}件，另{get}件享{folds}折。",
-    ),
-    "times": ("Up to {times} times in one purchase.", "单次消费最多享{times}次。"),
-    "gift_balance": ("A balance of {amount} to spend.", "可用余额{amount}。"),
-    "gift_balance_some": (
-        "A balance of {amount} to spend on selected items.",
-        "可用于指定商品的余额{amount}。",
-    ),
-    "uses": ("Can be used {uses} times.", "可使用{uses}次。"),
-    "minimum": ("From a purchase of {amount}.", "消费满{amount}可用。"),
-    "minimum_units": ("When you buy {units} or more.", "购满{units}件可用。"),
-    "stores": ("In selected stores only.", "仅限指定门店使用。"),
-    "hours": ("{days}, {from}–{until}.", "{days} {from}–{until}可用。"),
-    "hours_overnight": (
-        "{days}, {from}–{until} of the next day.",
-        "{days} {from}–次日{until}可用。",
-    ),
-    "first_purchase": ("For a first purchase only.", "仅限首次消费使用。"),
-    "segments": ("For selected customers.", "仅限指定顾客使用。"),
-    "exclusive": (
-        "Does not combine with some other coupons.",
-        "不可与部分其他券同时使用。",
-    ),
-    "starts": ("Valid from {moment}.", "{moment}起可用。"),
-    "ends": ("Valid until {moment}.", "有效期至{moment}。"),
-    "wait": ("Starts on day {days} after you get it.", "领取{days}天后生效。"),
-    "days": ("Valid through day {days} after you get it.", "领取后{days}天内有效。"),
-    "limit_ever": ("At most {count} for each customer.", "每位顾客限用{count}次。"),
-    "limit_day": ("At most {count} a day for each customer.", "每位顾客每天限用{count}次。"),
-    "limit_week": (
-        "At most {count} a week for each customer.",
-        "每位顾客每周限用{count}次。",
-    ),
-    "limit_month": (
-        "At most {count} a month for each customer.",
-        "每位顾客每月限用{count}次。",
-    ),
-}
-
-
-def describe(terms: Terms, language: Language, currency: str, zone: str | None = None) -> list[str]:
-    """Return what an offer gives and asks, in sentences for the customer, the benefit first.
-
-    Fixed dates are told only with a zone: each coupon knows its own window better.
-    """
-    return [_say(key, language, facts) for key, facts in _facts(terms, language, currency, zone)]
-
-
-Fact = tuple[str, Mapping[str, object]]
-
-
-def _facts(terms: Terms, language: Language, currency: str, zone: str | None) -> Iterator[Fact]:
-    yield from _benefit(terms, language, currency)
-    yield from _conditions(terms, language, currency)
-    yield from _validity(terms, language, zone)
-    for rule in terms.limits:
-        if rule.of is LimitOf.REDEEM and rule.per is LimitPer.CUSTOMER:
-            yield f"limit_{rule.period}", {"count": rule.max_count}
-
-
-def _benefit(terms: Terms, language: Language, currency: str) -> Iterator[Fact]:
-    def amount(minor: int) -> str:
-        return _in(language, _amount(minor, currency))
-
-    some = "_some" if terms.conditions.products or terms.conditions.categories else ""
-    match terms.benefit:
-        case AmountOff() as off:
-            yield f"amount_off{some}", {"amount": amount(off.amount_minor)}
-        case PercentOff(percent_off_bp=10_000) as off:
-            yield f"all_off{some}", {}
-            yield from _cap(off, amount)
-        case PercentOff() as off:
-            yield f"percent_off{some}", _part(off.percent_off_bp)
-            yield from _cap(off, amount)
-        case FixedPrice() as fixed:
-            facts = {"amount": amount(fixed.price_minor), "quantity": fixed.quantity}
-            yield "fixed_price", facts
-        case FreeItem() as free:
-            yield "free_item", {"quantity": free.quantity}
-        case BuyXGetY() as deal:
-            key = "buy_x_get_y_free" if deal.percent_off_bp == _ALL_OFF else "buy_x_get_y"
-            yield key, {"buy": deal.buy, "get": deal.get, **_part(deal.percent_off_bp)}
-            if deal.times > 1:
-                yield "times", {"times": deal.times}
-        case GiftBalance() as gift:
-            yield f"gift_balance{some}", {"amount": amount(gift.balance_minor)}
-        case _:
-            assert_never(terms.benefit)
-    if terms.uses > 1:
-        yield "uses", {"uses": terms.uses}
-
-
-def _conditions(terms: Terms, language: Language, currency: str) -> Iterator[Fact]:
-    conditions = terms.conditions
-    if conditions.minimum_basket_minor:
-        minimum = _in(language, _amount(conditions.minimum_basket_minor, currency))
-        yield "minimum", {"amount": minimum}
-    if conditions.minimum_units > 1:
-        yield "minimum_units", {"units": conditions.minimum_units}
-    if conditions.stores:
-        yield "stores", {}
-    for stretch in conditions.hours:
-        yield _hours(stretch, language)
-    if conditions.first_purchase_only:
-        yield "first_purchase", {}
-    if conditions.segments:
-        yield "segments", {}
-    if conditions.exclusivity_groups:
-        yield "exclusive", {}
-
-
-def _validity(terms: Terms, language: Language, zone: str | None) -> Iterator[Fact]:
-    validity = terms.validity
-    if zone is not None and validity.starts_at is not None:
-        starts = _moment(validity.starts_at, language, zone, now=None, is_end=False)
-        yield "starts", {"moment": starts}
-    if zone is not None and validity.ends_at is not None:
-        ends = _moment(validity.ends_at, language, zone, now=None, is_end=True)
-        yield "ends", {"moment": ends}
-    if validity.wait_days:
-        yield "wait", {"days": validity.wait_days}
-    if validity.days_after_issue is not None:
-        yield "days", {"days": validity.days_after_issue}
-
-
-def _say(key: str, language: Language, facts: Mapping[str, object]) -> str:
-    return _in(language, OFFER[key]).format_map(facts)
-
-
-def _cap(off: PercentOff, amount: Callable[[int], str]) -> Iterator[Fact]:
-    if off.cap_minor is not None:
-        yield "cap", {"amount": amount(off.cap_minor)}
-
-
-def _part(basis_points: int) -> dict[str, object]:
-    """Tell a part off: 20% in English is 8折 in Chinese, which names what is still paid."""
-    return {
-        "percent": f"{_short(Decimal(basis_points).scaleb(-2))}%",
-        "folds": _short(Decimal(_ALL_OFF - basis_points).scaleb(-3)),
-    }
-
-
-def _short(number: Decimal) -> str:
-    return f"{number:f}".rstrip("0").rstrip(".")
-
-
-_ALL_OFF = 10_000
-_WEEKDAYS = tuple(Weekday)
-_WEEKDAY_NAMES: Mapping[Language, tuple[str, ...]] = {
-    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-    "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
-}
-_EVERY_DAY: Both = ("Every day", "每天")
-_TO: Both = ("–", "至")
-_AND: Both = (", ", "、")
-
-
-def _hours(stretch: OpenHours, language: Language) -> Fact:
-    ends_today = stretch.until_time == _MIDNIGHT or stretch.from_time < stretch.until_time
-    return "hours" if ends_today else "hours_overnight", {
-        "days": _days(stretch, language),
-        "from": f"{stretch.from_time:%H:%M}",
-        "until": f"{stretch.until_time:%H:%M}" if stretch.until_time != _MIDNIGHT else "24:00",
-    }
-
-
-def _days(stretch: OpenHours, language: Language) -> str:
-    """Name the weekdays; three or more in a row by the first and the last."""
-    if len(stretch.weekdays) == len(Weekday):
-        return _in(language, _EVERY_DAY)
-    names = _WEEKDAY_NAMES[language]
-    runs: list[list[int]] = []
-    for at, weekday in enumerate(_WEEKDAYS):
-        if weekday not in stretch.weekdays:
-            continue
-        if runs and runs[-1][-1] == at - 1:
-            runs[-1].append(at)
-        else:
-            runs.append([at])
-    spoken = [
-        names[run[0]] + _in(language, _TO) + names[run[-1]]
-        if len(run) > 2
-        else _in(language, _AND).join(names[at] for at in run)
-        for run in runs
-    ]
-    return _in(language, _AND).join(spoken)

@@ -1,5 +1,7 @@
 // English or Chinese: which one is spoken, and how numbers and moments are written in it.
 
+import { placesOf } from "./currency.ts";
+
 export type Language = "en" | "zh";
 
 const KEPT_AS = "counterfoil language";
@@ -11,7 +13,7 @@ function first(): Language {
 }
 
 class Spoken {
-  now = $state<Language>(first());
+  now = $state.raw<Language>(first());
 
   speak(language: Language): void {
     this.now = language;
@@ -39,12 +41,14 @@ export function said(both: Record<Language, string>): string {
 
 /** Write whole minor units, such as 1250 EUR, as people do: €12.50. */
 export function money(minor: number, currency: string): string {
-  const plain = new Intl.NumberFormat(spoken.locale, {
+  const digits = placesOf(currency);
+  return new Intl.NumberFormat(spoken.locale, {
     style: "currency",
     currency,
     currencyDisplay: "narrowSymbol",
-  });
-  return plain.format(minor / 10 ** (plain.resolvedOptions().maximumFractionDigits ?? 2));
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(minor / 10 ** digits);
 }
 
 export function count(value: number): string {

@@ -70,7 +70,7 @@ class Route {
     if (url.origin !== location.origin || !url.pathname.startsWith(this.#base)) return;
     if (url.hash && url.pathname === location.pathname) return;
     event.preventDefault();
-    this.go(url.pathname.slice(this.#base.length) + url.search);
+    this.go(url.pathname.slice(this.#base.length) + url.search + url.hash);
   }
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session
 
-from coupon_engine import acting, approving, campaigns, issuing
+from coupon_engine import acting, approving, breaker, campaigns, issuing
 from coupon_engine.errors import ApprovalNeeded, NotIssuing, SecondPersonNeeded
 from schemas.access import Actor, ActorKind, Role
 from schemas.approvals import NewApproval
@@ -121,6 +121,36 @@ def test_money_that_goes_five_times_as_fast_as_planned_stops_everything(session:
     assert refused(session, at, four).code is Why.CAMPAIGN_PAUSED
     (event,) = rows(session, "SELECT * FROM event WHERE kind = 'breaker_tripped'")
     assert (event.data["minute_minor"], event.data["most_minor_in_a_minute"]) == (600, 500)
+
+
+def test_what_has_tripped_does_not_trip_again(session: Session) -> None:
+    """The second had seen the minute full before it heard of the first."""
+    at = make.shop(session)
+    batch = batch_of(session, at)
+    for stops in (Stops.ISSUING, Stops.ISSUING_AND_REDEEMING):
+        breaker.trip(session, at.operator_id, batch.campaign_id, stops, {"minute": 9}, now=NOON)
+
+    tripped = (CampaignState.PAUSED, Stops.ISSUING, StoppedBy.BREAKER)
+    assert stands(session, at, batch) == tripped
+    assert kinds(session, batch.campaign_id).count("breaker_tripped") == 1
+
+
+def test_what_a_person_has_paused_is_not_the_breakers(session: Session) -> None:
+    at = make.shop(session)
+    batch = batch_of(session, at)
+    asked = NewMove(
+        id=make.an_id(),
+        campaign_id=batch.campaign_id,
+        move=Move.PAUSE,
+        reason="looks odd",
+        stops=Stops.ISSUING,
+    )
+    campaigns.decide(session, at.operator_id, asked, now=NOON)
+
+    stops = Stops.ISSUING_AND_REDEEMING
+    breaker.trip(session, at.operator_id, batch.campaign_id, stops, {"minute": 9}, now=NOON)
+
+    assert stands(session, at, batch) == (CampaignState.PAUSED, Stops.ISSUING, None)
 
 
 def test_going_on_takes_a_person_who_has_looked(session: Session) -> None:

@@ -7,6 +7,7 @@ from sqlmodel import Session
 from coupon_engine.reports import report
 from schemas.campaigns import CampaignReport
 from tests import make
+from tests.coupon_engine.offline.device import device, world
 from tests.coupon_engine.record import redeemed, refused, taken_back
 from tests.make import NOON
 
@@ -34,6 +35,8 @@ def test_a_report_adds_up_what_was_issued_redeemed_and_taken_back(session: Sessi
         currency="EUR",
         issued=4,
         redeemed=3,
+        provisional=0,
+        disputed=0,
         reversed=1,
         rate_bp=5_000,
         discount_minor=200 + 200 + 150,
@@ -69,3 +72,20 @@ def test_a_basket_with_two_coupons_is_counted_once(session: Session) -> None:
     (seen,) = report(session, at.operator_id, now=NOON).campaigns
 
     assert (seen.redeemed, seen.discount_minor, seen.basket_minor) == (4, 800, 3_000)
+
+
+def test_what_is_not_decided_yet_is_told_apart(session: Session) -> None:
+    of = world(session, many=3)
+    till, other = device(session, of), device(session, of)
+    till.leases(session)
+    other.leases(session)
+    redeemed(session, of.at, of.coupons[0])
+    till.redeems(0)
+    till.redeems(1)
+    till.redeems(2)
+    till.uploads(session)
+
+    (seen,) = report(session, of.at.operator_id, now=NOON).campaigns
+
+    assert (seen.redeemed, seen.provisional, seen.disputed) == (3, 2, 1)
+    assert seen.discount_minor == 600

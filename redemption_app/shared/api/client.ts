@@ -2,32 +2,13 @@
 
 import createClient, { type Client, type Middleware } from "openapi-fetch";
 import type { Language } from "../language.svelte.ts";
+import { Problem } from "./problem.ts";
 import { withSignature, type Signer } from "./signing.ts";
 import type { components, paths } from "./types.d.ts";
 
+export { Problem };
 export type Api = Client<paths>;
 export type Schema = components["schemas"];
-
-/** Why the server said no; status 0 where there was no server to say anything. */
-export class Problem extends Error {
-  readonly code: string;
-  readonly status: number;
-  /** What to tell a person, where the server knows. */
-  readonly said: Record<Language, string> | undefined;
-
-  constructor(status: number, code: string, detail: string, said?: Record<Language, string>) {
-    super(detail);
-    this.name = "Problem";
-    this.status = status;
-    this.code = code;
-    this.said = said;
-  }
-
-  /** Nobody knows whether it was done: ask again later with the same id. */
-  get isUnheard(): boolean {
-    return this.status === 0 || this.status === 503 || this.status === 504;
-  }
-}
 
 export interface Asking {
   /** Signs each request; asked anew each time, since a wallet may not be made yet. */
@@ -71,9 +52,10 @@ function problemOf(status: number, body: unknown): Problem {
   const said = body as {
     code?: string;
     detail?: string;
+    details?: Record<string, unknown>;
     refusal?: { customer?: Record<Language, string> };
   } | null;
-  return new Problem(status, said?.code ?? "unreadable", said?.detail ?? "", said?.refusal?.customer);
+  return new Problem(status, said?.code ?? "unreadable", said?.detail ?? "", said?.refusal?.customer, said?.details);
 }
 
 function patient(patienceMs: number): (request: Request) => Promise<Response> {

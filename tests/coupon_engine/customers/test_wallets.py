@@ -1,7 +1,8 @@
 """A wallet begins with a key and nothing else, and sees what is its own and nothing else."""
 
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,23 +10,33 @@ from sqlalchemy import Engine
 from sqlmodel import Session, col, func, select
 
 from coupon_engine.acting import on_showing
-from coupon_engine.customers import contacts, wallets
+from coupon_engine.customers import contacts, passcodes, wallets
 from coupon_engine.database import looking, transaction
 from coupon_engine.errors import (
     ClaimLimitReached,
     ContactNeeded,
     HolderKeyInvalid,
     NotSignedIn,
+    PasscodeNeeded,
     ProofInvalid,
     RequestReused,
     TermsMismatch,
+    TooManyHolderKeys,
     TooManyTries,
     Unknown,
 )
 from coupon_engine.tables import Contact, Coupon, Customer, Event, Tries, Wallet
 from schemas.campaigns import BatchView, Level
 from schemas.coupons import CouponView
-from schemas.offers import LimitOf, LimitPer, LimitRule
+from schemas.offers import (
+    AmountOff,
+    Benefit,
+    GiftBalance,
+    LimitOf,
+    LimitPer,
+    LimitRule,
+    PercentOff,
+)
 from schemas.wallets import ContactKind, NewContact, NewRebind, NewWalletClaim, WalletView
 from tests import make
 from tests.coupon_engine.customers import phone
@@ -184,6 +195,111 @@ def test_a_coupon_that_came_along_is_bound_to_the_new_phone(session: Session) ->
 
     row = session.get_one(Coupon, (at.operator_id, coupon.id))
     assert row.holder_key == new.public_key
+
+
+@dataclass(frozen=True)
+class TwoPhones:
+    """Of one customer, who has shown hours ago that a number is their own."""
+
+    at: make.Shop
+    first: WalletView
+    second: WalletView
+
+
+@pytest.fixture
+def family(session: Session) -> TwoPhones:
+    at = make.shop(session)
+    first, second = phone.wallet(session, at), phone.wallet(session, at)
+    phone.verified(session, at, first, now=NOON - timedelta(hours=3))
+    moved = phone.verified(session, at, second, now=NOON - timedelta(hours=1))
+    assert moved.wallet.customer_id == first.customer_id
+    return TwoPhones(at, first, moved.wallet)
+
+
+def test_the_last_move_of_a_coupon_takes_a_code_to_the_customers_number(
+    session: Session, family: TwoPhones
+) -> None:
+    coupon = claim(session, family.at, family.first, batch(session, family.at))
+    rebind(session, family.at, family.second, coupon)
+    rebind(session, family.at, family.first, coupon)
+
+    with pytest.raises(PasscodeNeeded) as refused:
+        rebind(session, family.at, family.second, coupon)
+    assert refused.value.is_answered
+    phone.verified(session, family.at, family.second)
+    rebind(session, family.at, family.second, coupon)
+
+    row = session.get_one(Coupon, (family.at.operator_id, coupon.id))
+    assert row.holder_changes == 3
+    with pytest.raises(TooManyHolderKeys):
+        rebind(session, family.at, family.first, coupon)
+
+
+@pytest.mark.parametrize(
+    ("benefit", "is_easy"),
+    [
+        (AmountOff(amount_minor=2_000), True),
+        (AmountOff(amount_minor=2_001), False),
+        (PercentOff(percent_off_bp=1_000, cap_minor=2_000), True),
+        (PercentOff(percent_off_bp=1_000, cap_minor=2_001), False),
+        (PercentOff(percent_off_bp=1_000), False),
+        (GiftBalance(balance_minor=2_000), True),
+        (GiftBalance(balance_minor=2_001), False),
+    ],
+)
+def test_what_is_worth_much_never_moves_without_one(
+    session: Session, family: TwoPhones, benefit: Benefit, is_easy: bool
+) -> None:
+    of = batch(session, family.at, benefit=benefit)
+    coupon = claim(session, family.at, family.first, of)
+
+    if not is_easy:
+        with pytest.raises(PasscodeNeeded):
+            rebind(session, family.at, family.second, coupon)
+        phone.verified(session, family.at, family.second)
+    rebind(session, family.at, family.second, coupon)
+
+    assert session.get_one(Coupon, (family.at.operator_id, coupon.id)).holder_changes == 1
+
+
+def test_the_code_that_brought_a_phone_along_lets_its_coupons_move(session: Session) -> None:
+    at = make.shop(session)
+    old, new = phone.wallet(session, at), phone.wallet(session, at)
+    phone.verified(session, at, old, now=NOON - timedelta(hours=3))
+    coupon = claim(session, at, old, batch(session, at, benefit=AmountOff(amount_minor=9_000)))
+
+    moved = phone.verified(session, at, new).wallet
+    rebind(session, at, moved, coupon)
+
+    assert session.get_one(Coupon, (at.operator_id, coupon.id)).holder_changes == 1
+
+
+def test_a_code_proves_as_long_as_it_would_have_worked(session: Session, family: TwoPhones) -> None:
+    of = batch(session, family.at, benefit=AmountOff(amount_minor=9_000))
+    one, other = (claim(session, family.at, family.first, of) for _ in range(2))
+    phone.verified(session, family.at, family.second)
+    over = NOON + passcodes.LASTS
+
+    rebind(session, family.at, family.second, one, now=over - timedelta(seconds=1))
+    with pytest.raises(PasscodeNeeded):
+        rebind(session, family.at, family.second, other, now=over)
+
+
+@pytest.mark.parametrize("whose", ["the other phone", "a new address", "not answered"])
+def test_this_proves_nothing(session: Session, family: TwoPhones, whose: str) -> None:
+    """A thief who has the phone may add a number of their own."""
+    of = batch(session, family.at, benefit=AmountOff(amount_minor=9_000))
+    coupon = claim(session, family.at, family.first, of)
+    match whose:
+        case "the other phone":
+            phone.verified(session, family.at, family.first)
+        case "a new address":
+            phone.verified(session, family.at, family.second, to="+4915123456780")
+        case _:
+            phone.passcode(session, family.at, family.second)
+
+    with pytest.raises(PasscodeNeeded):
+        rebind(session, family.at, family.second, coupon)
 
 
 def test_a_claim_that_is_repeated_costs_nothing_and_gets_the_first_answer(
@@ -395,10 +511,12 @@ def batch(
     level: Level = Level.HOLDER_SIGNED,
     *,
     limits: tuple[LimitRule, ...] = (),
+    benefit: Benefit | None = None,
     **more: Any,
 ) -> BatchView:
     campaign = make.campaign(session, at, level=level)
-    return make.batch(session, at, make.offer(session, at, campaign, limits=limits), **more)
+    offer = make.offer(session, at, campaign, limits=limits, benefit=benefit)
+    return make.batch(session, at, offer, **more)
 
 
 def claim(
@@ -426,9 +544,16 @@ def claim(
     )
 
 
-def rebind(session: Session, at: make.Shop, wallet: WalletView, coupon: CouponView) -> CouponView:
+def rebind(
+    session: Session,
+    at: make.Shop,
+    wallet: WalletView,
+    coupon: CouponView,
+    *,
+    now: datetime = NOON,
+) -> CouponView:
     asked = NewRebind(id=make.an_id(), coupon_id=coupon.id)
-    return wallets.rebind(session, at.operator_id, wallet.id, asked, code_secret=SECRET, now=NOON)
+    return wallets.rebind(session, at.operator_id, wallet.id, asked, code_secret=SECRET, now=now)
 
 
 def holdings(
