@@ -31,7 +31,8 @@ def activate(
     Raises:
         Unknown: No such coupon, or no such store.
         CouponTaken: Another customer holds it.
-        CouponNotUsable: It is used up, held, revoked, over, or its campaign has no activation.
+        CouponNotUsable: It is used up, held, given away, revoked or over, or its campaign has no
+            activation.
         StillActivated: It is activated already, here or elsewhere.
     """
     coupon = locked(session, Coupon, operator_id, request.coupon_id)

@@ -32,9 +32,11 @@ MAY: Mapping[str, str] = {
     "contact": _FREELY,
     "coupon": _CHANGE,
     "customer": _CHANGE,
+    "disputed_holder": _CHANGE,
     "event": _ADD,
     "hold": _CHANGE,
     "hold_claim": _FREELY,
+    "import_job": _CHANGE,
     "invitation": _CHANGE,
     "journal_entry": _CHANGE,
     "journal_fork": _ADD,
@@ -76,9 +78,10 @@ PRESENTED: Mapping[str, str] = {
 }
 
 # What the platform itself looks through: messages and passcodes to send, public keys to publish,
-# leases that are long over.
+# leases that are long over, lists that are being brought in.
 EVERYWHERE = (
     "ceremony",
+    "import_job",
     "journal_entry",
     "lease",
     "outbox",

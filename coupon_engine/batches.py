@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from coupon_engine import approving, events, limits, offers
 from coupon_engine.answers import answered
 from coupon_engine.errors import MoveNotAllowed, OfferSuperseded, TermsMismatch
-from coupon_engine.rows import found, locked
+from coupon_engine.rows import found, locked, some
 from coupon_engine.tables import Batch, Campaign, Offer
 from schemas.base import MOST_COUNT, MOST_MINOR
 from schemas.campaigns import (
@@ -111,6 +111,21 @@ def batch_view(session: Session, operator_id: UUID, batch_id: UUID, *, now: date
         Unknown: No such batch.
     """
     return _view(session, found(session, Batch, operator_id, batch_id), now=now)
+
+
+def batch_views(
+    session: Session,
+    operator_id: UUID,
+    *,
+    campaign_id: UUID | None = None,
+    after: UUID | None,
+    most: int,
+    now: datetime,
+) -> list[BatchView]:
+    """Return batches in the order of their ids, of one campaign or of all."""
+    own = None if campaign_id is None else col(Batch.campaign_id) == campaign_id
+    rows = some(session, Batch, operator_id, own, after=after, most=most)
+    return [_view(session, row, now=now) for row in rows]
 
 
 def _view(session: Session, batch: Batch, *, now: datetime) -> BatchView:

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from sqlmodel import Session, col, select
 
-from coupon_engine import events, places
+from coupon_engine import events, holders, places
 from coupon_engine.answers import More, Request, Verb, answered
 from coupon_engine.errors import (
     CouponNotUsable,
     CouponTaken,
     HolderKeyRequired,
     NoSigningKey,
+    PasscodeNeeded,
     TooManyHolderKeys,
 )
 from coupon_engine.offers import terms_of
@@ -35,9 +36,11 @@ from schemas.coupons import (
     StoryView,
     TokenView,
 )
+from schemas.offers import AmountOff, GiftBalance, PercentOff
 from schemas.token import CouponFields, Policy
 
 MOST_HOLDER_CHANGES = 3
+WORTH_MUCH_MINOR = 2_000
 
 _NOT_KEPT = "not kept"
 
@@ -105,7 +108,8 @@ def transfer(
     Raises:
         Unknown: No such coupon or customer.
         CouponTaken: It is not theirs to give.
-        CouponNotUsable: It is used up, held, revoked or over.
+        CouponNotUsable: It is used up, held, given away, revoked or over.
+        HolderSuspended: The phone that it is bound to is suspended.
         HolderKeyRequired: The coupon is bound to a phone, and the other phone's key is missing.
         HolderKeyInvalid: That key is not a point of P-256.
     """
@@ -114,6 +118,7 @@ def transfer(
     if coupon.customer_id != request.from_customer_id:
         raise CouponTaken
     refuse_unusable(coupon, now)
+    holders.refuse_suspended(session, coupon)
     if coupon.holder_key and not request.holder_key:
         raise HolderKeyRequired(level=Level.HOLDER_SIGNED)
     coupon.customer_id = request.to_customer_id
@@ -130,27 +135,37 @@ def rebind(
     operator_id: UUID,
     request: NewHolderKey,
     *,
+    is_proven: bool = True,
     code_secret: bytes,
     now: datetime,
 ) -> CouponView:
     """Bind a coupon to another phone. Losing a key is normal; three times is the limit.
 
+    The last time, and whenever the coupon is worth much, the customer must have shown just now
+    that an address of theirs is their own: `is_proven`. An operator's program vouches for that.
+
     Raises:
         Unknown: No such coupon.
         CouponTaken: Another customer holds it.
-        CouponNotUsable: It is used up, held, revoked or over.
+        CouponNotUsable: It is used up, held, given away, revoked or over.
+        HolderSuspended: The phone that it is bound to is suspended.
         TooManyHolderKeys: It has moved too often.
+        PasscodeNeeded: This takes a proof that there is none of.
         HolderKeyInvalid: The key is not a point of P-256.
     """
     coupon = locked(session, Coupon, operator_id, request.coupon_id)
     if coupon.customer_id != request.customer_id:
         raise CouponTaken
     refuse_unusable(coupon, now)
+    holders.refuse_suspended(session, coupon)
     key = tokens.compressed(request.holder_key)
     if coupon.holder_key is not None:
         if coupon.holder_changes >= MOST_HOLDER_CHANGES:
             raise TooManyHolderKeys(most=MOST_HOLDER_CHANGES)
         coupon.holder_changes += 1
+        is_last = coupon.holder_changes == MOST_HOLDER_CHANGES
+        if not is_proven and (is_last or _is_worth_much(session, coupon)):
+            raise PasscodeNeeded
     coupon.holder_key = key
     places.move(session, coupon, _campaign_of(session, coupon), now=now)
     _tell(session, "holder_key_changed", coupon, now, {"changes": coupon.holder_changes})
@@ -241,10 +256,14 @@ def token(
     Raises:
         Unknown: No such coupon.
         NoSigningKey: No key is in use.
-        CouponNotUsable: The campaign gives its coupons a short code and no token.
+        CouponNotUsable: It is being given away, or has a short code and no token.
+        HolderSuspended: The phone that it is bound to is suspended.
         HolderKeyRequired: The coupon waits to be bound to a phone.
     """
     coupon = found(session, Coupon, operator_id, coupon_id)
+    if is_given(coupon, now):
+        raise CouponNotUsable(why="it is being given away; take it back first")
+    holders.refuse_suspended(session, coupon)
     campaign = found(session, Campaign, operator_id, coupon.campaign_id)
     level = Level(campaign.level)
     if level is Level.SHORT_CODE:
@@ -309,6 +328,8 @@ def state_of(coupon: Coupon, batch: Batch, now: datetime) -> CouponState:
         return CouponState.EXPIRED
     if coupon.held_until and now < coupon.held_until:
         return CouponState.HELD
+    if is_given(coupon, now):
+        return CouponState.GIVEN
     if batch.needs_claim and coupon.customer_id is None:
         return CouponState.MINTED
     return CouponState.PENDING if now < coupon.valid_from else CouponState.ACTIVE
@@ -325,7 +346,19 @@ def is_activated(coupon: Coupon, now: datetime) -> bool:
     return coupon.activated_until is not None and now < coupon.activated_until
 
 
+def is_given(coupon: Coupon, now: datetime) -> bool:
+    """Does it wait for a friend of its holder?"""
+    return coupon.given_until is not None and now < coupon.given_until
+
+
 def refuse_unusable(coupon: Coupon, now: datetime) -> None:
+    """Refuse what nothing more can be done with, or nothing while it is given away."""
+    refuse_over(coupon, now)
+    if is_given(coupon, now):
+        raise CouponNotUsable(why="it is being given away; take it back first")
+
+
+def refuse_over(coupon: Coupon, now: datetime) -> None:
     is_held = coupon.held_until is not None and now < coupon.held_until
     if coupon.revoked_at or is_used_up(coupon) or is_held or now >= coupon.valid_until:
         raise CouponNotUsable
@@ -333,6 +366,21 @@ def refuse_unusable(coupon: Coupon, now: datetime) -> None:
 
 def _campaign_of(session: Session, coupon: Coupon) -> Campaign:
     return found(session, Campaign, coupon.operator_id, coupon.campaign_id)
+
+
+def _is_worth_much(session: Session, coupon: Coupon) -> bool:
+    """May it take off more than 20.00? Where only the basket tells, it may."""
+    benefit = terms_of(session, coupon.operator_id, [coupon.offer_id])[coupon.offer_id].benefit
+    match benefit:
+        case AmountOff():
+            most_minor = benefit.amount_minor
+        case GiftBalance():
+            most_minor = benefit.balance_minor - coupon.spent_minor
+        case PercentOff(cap_minor=int(cap_minor)):
+            most_minor = cap_minor
+        case _:
+            return True
+    return most_minor > WORTH_MUCH_MINOR
 
 
 def _signing(keys: KeyRing) -> IssuerKey:

@@ -84,13 +84,15 @@ class Desk:
         self._by_code = by_code
         self._customers = customers
 
-    def find(self, shown: Shown) -> OnDesk | Why:
+    def find(self, shown: Shown, *, now: datetime) -> OnDesk | Why:
         """Return the coupon that was shown, or why the record does not know it so."""
         if shown.refused is not None:
             return shown.refused
         if shown.code_hash is not None:
             coupon_id = self._by_code.get(shown.code_hash)
-            return self.coupons[coupon_id] if coupon_id else Why.SHORT_CODE_UNKNOWN
+            if coupon_id is None:
+                return Why.SHORT_CODE_UNKNOWN
+            return _unless_given(self.coupons[coupon_id], now)
         assert shown.coupon_id is not None
         coupon = self.coupons.get(shown.coupon_id)
         if coupon is None or coupon.row.number != shown.campaign_number:
@@ -100,7 +102,7 @@ class Desk:
             return Why.LIVE_CODE_REQUIRED if shown.holder_key is None else Why.SUPERSEDED
         if shown.position not in (None, coupon.row.position, coupon.row.activated_position):
             return Why.SUPERSEDED  # handed on since
-        return coupon
+        return _unless_given(coupon, now)
 
     def case(self, coupon: OnDesk, ask: AtCounter, *, hold_id: UUID | None, now: datetime) -> Case:
         """Return everything the judge may know of this request."""
@@ -244,7 +246,7 @@ def lay(
     )
 
 
-def found(table: Desk, ask: AtCounter, shown: Shown) -> OnDesk | Why:
+def found(table: Desk, ask: AtCounter, shown: Shown, *, now: datetime) -> OnDesk | Why:
     """Return the coupon that was shown at a counter of ours.
 
     Raises:
@@ -254,7 +256,13 @@ def found(table: Desk, ask: AtCounter, shown: Shown) -> OnDesk | Why:
         raise Unknown("store", ask.store_id)
     if ask.terminal_id and (ask.store_id, ask.terminal_id) not in table.terminals:
         raise Unknown("terminal", ask.terminal_id)
-    return table.find(shown)
+    return table.find(shown, now=now)
+
+
+def _unless_given(coupon: OnDesk, now: datetime) -> OnDesk | Why:
+    """Let no code name a coupon that waits for a friend of its holder: it is nobody's just now."""
+    given_until = coupon.row.given_until
+    return coupon if given_until is None or given_until <= now else Why.GIVEN
 
 
 def left_of(coupon: OnDesk) -> tuple[int, int | None]:
@@ -365,6 +373,7 @@ def _on_desk(row: Any, terms: Terms, rules: tuple[LimitRule, ...]) -> OnDesk:
         last_redeemed_at=row.last_redeemed_at,
         activated_store_id=row.activated_store_id,
         activated_until=row.activated_until,
+        is_holder_suspended=row.holder_suspended_at is not None,
     )
     stops_redeeming = row.stops == Stops.ISSUING_AND_REDEEMING
     campaign = CampaignFacts(
@@ -460,13 +469,14 @@ _COUPONS = """
            coupon.uses_count, coupon.last_use_no, coupon.balance_minor, coupon.spent_minor,
            coupon.holder_key, coupon.code_hash, coupon.held_by, coupon.held_until,
            coupon.last_redeemed_at, coupon.revoked_at, coupon.activated_store_id,
-           coupon.activated_until,
+           coupon.activated_until, coupon.given_until,
            campaign.number, campaign.currency, campaign.zone, campaign.decided, campaign.stops,
            campaign.limits, campaign.max_per_customer,
            offer.family_id,
            batch.decided AS batch_decided, batch.coupons_stay_valid, batch.needs_claim,
            batch.max_redemptions IS NOT NULL OR batch.budget_minor IS NOT NULL AS batch_is_limited,
-           customer.segments, customer.has_purchased
+           customer.segments, customer.has_purchased,
+           holder.suspended_at AS holder_suspended_at
     FROM coupon
     JOIN LATERAL (
         SELECT * FROM campaign
@@ -484,6 +494,10 @@ _COUPONS = """
         SELECT * FROM customer
         WHERE operator_id = %(operator_id)s AND id = coupon.customer_id LIMIT 1
     ) AS customer ON true
+    LEFT JOIN LATERAL (
+        SELECT suspended_at FROM disputed_holder
+        WHERE operator_id = %(operator_id)s AND holder_key = coupon.holder_key LIMIT 1
+    ) AS holder ON true
 """
 LOCK_CUSTOMERS = """
     SELECT id FROM customer WHERE operator_id = %(operator_id)s AND id = ANY(%(ids)s)

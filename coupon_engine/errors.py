@@ -62,6 +62,13 @@ class NameTaken(CouponError):
     message = "Another one has this name or id already."
 
 
+class SheetUnreadable(CouponError):
+    """`why` says what is wrong with the file."""
+
+    code = "sheet_unreadable"
+    message = "This file cannot be read as a list."
+
+
 class OfferFrozen(CouponError):
     code = "offer_frozen"
     message = "Coupons of this offer are out; make a new version instead."
@@ -152,6 +159,18 @@ class TooManyHolderKeys(CouponError):
     message = "This coupon has moved to another phone too often."
 
 
+class HolderSuspended(CouponError):
+    """Too many redemptions by this phone were disputed; a person of the operator has to look."""
+
+    code = "holder_suspended"
+    message = "The coupons on this phone are suspended. Please ask the shop."
+
+
+class PasscodeNeeded(CouponError):
+    code = "passcode_needed"
+    message = "Ask for a code to your number or mail address, type it here, then try again."
+
+
 class HolderKeyInvalid(CouponError):
     code = "holder_key_invalid"
     message = "This is not a usable P-256 public key."
@@ -201,6 +220,13 @@ class PasscodeOver(CouponError):
     message = "This code works no more. Ask for a new one."
 
 
+class GiftOver(CouponError):
+    """Unknown, taken, taken back, late, and one's own: none of them is a gift to take."""
+
+    code = "gift_over"
+    message = "This gift has been taken, taken back, or is over."
+
+
 class HoldOver(CouponError):
     code = "hold_over"
     message = "This hold has been used, released or has timed out."
@@ -231,6 +257,11 @@ class AlreadyReversed(CouponError):
 class LineUnknown(CouponError):
     code = "line_unknown"
     message = "The redemption gave nothing on this line."
+
+
+class PassesNotSetUp(CouponError):
+    code = "passes_not_set_up"
+    message = "This server makes no passes for this app."
 
 
 class NoSigningKey(CouponError):

@@ -45,7 +45,7 @@ def hold(
         Unknown: No such store, or no such terminal in it.
     """
     table = desk.lay(session, operator_id, [(request, shown)], is_locked=True)
-    coupon = desk.found(table, request, shown)
+    coupon = desk.found(table, request, shown, now=now)
     if not isinstance(coupon, OnDesk):
         raise CouponRefused(code_refusal(coupon, now=now))
     verdict = judge(table.case(coupon, request, hold_id=None, now=now))

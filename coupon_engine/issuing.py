@@ -161,6 +161,35 @@ def claim(
     return view(session, coupon, code_secret=code_secret, now=now)
 
 
+def refuse_claim(
+    session: Session, operator_id: UUID, batch_id: UUID, customer_id: UUID, *, now: datetime
+) -> None:
+    """Say what a claim of this batch would hear now. Nothing is locked, written or promised.
+
+    Raises:
+        Unknown: No such batch.
+        NotIssuing: The campaign or batch gives out nothing now.
+        BatchExhausted: Batch or campaign have given out all they may.
+        ClaimLimitReached: The customer has had as many as anyone may.
+    """
+    batch = found(session, Batch, operator_id, batch_id)
+    campaign = found(session, Campaign, operator_id, batch.campaign_id)
+    offer = found(session, Offer, operator_id, batch.offer_id)
+    source = _open(session, batch, campaign, offer, now=now)
+    ceilings = [
+        limits.of_batch(batch.id, campaign.id, LimitOf.ISSUE),
+        limits.of_campaign(campaign.id, LimitOf.ISSUE),
+        *_ceilings(source, customer_id, now=now),
+    ]
+    standing = limits.seen(session, operator_id, ceilings, now=now)
+    for ceiling, facts in zip(ceilings, standing, strict=True):
+        if facts.used_count < facts.max_count:
+            continue
+        if ceiling.per is LimitPer.CUSTOMER:
+            raise ClaimLimitReached(rule=ceiling.rule, max_count=facts.max_count)
+        raise BatchExhausted(rule=ceiling.rule, left=0)
+
+
 @dataclass(frozen=True)
 class _Source:
     """A batch from which coupons may come now, with all that shapes them."""
@@ -181,6 +210,14 @@ def _source(session: Session, operator_id: UUID, batch_id: UUID, *, now: datetim
         # Nobody may change the terms between our reading and the first coupon.
         offer = locked(session, Offer, operator_id, batch.offer_id)
         session.refresh(batch)  # while we waited, new terms may have taken its approval
+    source = _open(session, batch, campaign, offer, now=now)
+    offers.freeze(session, offer, now=now)
+    return source
+
+
+def _open(
+    session: Session, batch: Batch, campaign: Campaign, offer: Offer, *, now: datetime
+) -> _Source:
     state = state_of(campaign, now)
     if state not in (CampaignState.RUNNING, CampaignState.SCHEDULED):
         raise NotIssuing(campaign_state=state)
@@ -188,12 +225,11 @@ def _source(session: Session, operator_id: UUID, batch_id: UUID, *, now: datetim
         raise NotIssuing(batch_state=batch.decided)
     if batch.approved_at is None:
         raise NotIssuing(why="nobody has approved the campaign with this batch and its terms yet")
-    terms = offers.terms_of(session, operator_id, [offer.id])[offer.id]
+    terms = offers.terms_of(session, batch.operator_id, [offer.id])[offer.id]
     valid_from, valid_until = validity(terms.validity, now, campaign.zone)
     valid_from = max(valid_from, campaign.starts_at.replace(microsecond=0))
     if valid_from >= valid_until:
         raise NotIssuing(why="the coupon would be over before it begins")
-    offers.freeze(session, offer, now=now)
     return _Source(batch, campaign, offer, terms, valid_from, valid_until)
 
 

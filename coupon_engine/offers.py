@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from coupon_engine import approving, events
 from coupon_engine.answers import answered
 from coupon_engine.errors import OfferFrozen, OfferSuperseded, TermsMismatch
-from coupon_engine.rows import found, locked
+from coupon_engine.rows import found, locked, some
 from coupon_engine.tables import Campaign, Offer, Store
 from schemas.campaigns import NewOffer, NewTerms, OfferState, OfferView
 from schemas.offers import Terms
@@ -78,6 +78,21 @@ def change_terms(
     approving.edited(session, campaign, offer_id=offer.id)
     _tell(session, "offer_changed", offer, now)
     return view(session, offer)
+
+
+def offer_views(
+    session: Session,
+    operator_id: UUID,
+    *,
+    campaign_id: UUID | None = None,
+    after: UUID | None,
+    most: int,
+) -> list[OfferView]:
+    """Return offers in the order of their ids, of one campaign or of all."""
+    own = None if campaign_id is None else col(Offer.campaign_id) == campaign_id
+    return [
+        view(session, row) for row in some(session, Offer, operator_id, own, after=after, most=most)
+    ]
 
 
 def freeze(session: Session, offer: Offer, *, now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from coupon_engine import acting, bulk, events
 from coupon_engine.answers import answered
 from coupon_engine.errors import NameTaken, Unknown
-from coupon_engine.rows import found, some
+from coupon_engine.rows import found, locked, some
 from coupon_engine.tables import Customer, Merchant, Operator, Store, Terminal
 from schemas.campaigns import (
     CustomersView,
@@ -23,10 +23,12 @@ from schemas.campaigns import (
     NewMerchant,
     NewOperator,
     NewStore,
+    NewStoreChange,
     NewTerminal,
     OperatorView,
     StoreView,
     TerminalView,
+    Whereabouts,
 )
 
 
@@ -65,24 +67,25 @@ def set_approval_over(
 
     From the server's own terminal alone: an owner who could set it could publish by themselves.
     """
-    operator = session.exec(
-        select(Operator).where(Operator.id == operator_id).with_for_update()
-    ).one()
-    before = operator.approval_over_minor
-    operator.approval_over_minor = approval_over_minor
+    operator = _operator_locked(session, operator_id)
+    before, operator.approval_over_minor = operator.approval_over_minor, approval_over_minor
     session.add(operator)
     told = {"before": before, "after": approval_over_minor}
-    events.note(
-        session,
-        events.happened(
-            "approval_over_set",
-            operator_id,
-            operator_id=operator_id,
-            campaign_id=None,
-            at=now,
-            data=told,
-        ),
-    )
+    _note(session, "approval_over_set", operator_id, now, told)
+
+
+def set_most_disputed(
+    session: Session, operator_id: UUID, most_disputed_bp: int, *, now: datetime
+) -> None:
+    """Say up to which share of a merchant's own redemptions a campaign bears disputes.
+
+    From the server's own terminal alone: it decides who pays.
+    """
+    operator = _operator_locked(session, operator_id)
+    before, operator.most_disputed_bp = operator.most_disputed_bp, most_disputed_bp
+    session.add(operator)
+    told = {"before": before, "after": most_disputed_bp}
+    _note(session, "most_disputed_set", operator_id, now, told)
 
 
 def operator_named(session: Session, slug: str) -> OperatorView:
@@ -124,11 +127,30 @@ def create_store(
         number=next_number(session, operator_id, Store),
         name=request.name,
         zone=request.zone,
+        **_place(request),
         created_at=now,
     )
     session.add(store)
     told = {"merchant_id": store.merchant_id, "name": store.name, "zone": store.zone}
-    _tell(session, "store_created", store, now, told)
+    _tell(session, "store_created", store, now, {**told, **_place(request)})
+    return _store_view(store)
+
+
+@answered(StoreView)
+def change_store(
+    session: Session, operator_id: UUID, request: NewStoreChange, *, now: datetime
+) -> StoreView:
+    """Tell anew where a store is; its zone and its number never change.
+
+    Raises:
+        Unknown: No such store.
+    """
+    store = locked(session, Store, operator_id, request.store_id)
+    before = {name: getattr(store, name) for name in Whereabouts.model_fields}
+    for name, value in _place(request).items():
+        setattr(store, name, value)
+    session.add(store)
+    _tell(session, "store_changed", store, now, {"before": before, "after": _place(request)})
     return _store_view(store)
 
 
@@ -320,7 +342,27 @@ def _store_view(store: Store) -> StoreView:
         number=store.number,
         name=store.name,
         zone=store.zone,
+        address=store.address,
+        latitude_microdegrees=store.latitude_microdegrees,
+        longitude_microdegrees=store.longitude_microdegrees,
     )
+
+
+def _place(told: Whereabouts) -> dict[str, Any]:
+    return {name: getattr(told, name) for name in Whereabouts.model_fields}
+
+
+def _operator_locked(session: Session, operator_id: UUID) -> Operator:
+    return session.exec(select(Operator).where(Operator.id == operator_id).with_for_update()).one()
+
+
+def _note(
+    session: Session, kind: str, operator_id: UUID, now: datetime, told: dict[str, Any]
+) -> None:
+    happened = events.happened(
+        kind, operator_id, operator_id=operator_id, campaign_id=None, at=now, data=told
+    )
+    events.note(session, happened)
 
 
 def _terminal_view(terminal: Terminal) -> TerminalView:

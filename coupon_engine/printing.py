@@ -13,8 +13,8 @@ from coupon_engine.offers import terms_of
 from coupon_engine.rows import found
 from coupon_engine.tables import Batch, Campaign
 from coupon_engine.validation.issuer_keys import KeyRing
+from coupon_engine.validation.telling import describe
 from coupon_engine.validation.token_refused import LiveCodeRequired
-from coupon_engine.validation.wording import describe
 from schemas.money import Language
 
 
@@ -31,7 +31,8 @@ def qr_png(
 
     Raises:
         LiveCodeRequired: The coupon is bound to a phone, which alone can draw its code.
-        Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
+        Unknown, NoSigningKey, CouponNotUsable, HolderSuspended, HolderKeyRequired: As with
+            `coupons.token`.
     """
     return drawing.png(
         _text(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)
@@ -51,7 +52,8 @@ def qr_svg(
 
     Raises:
         LiveCodeRequired: The coupon is bound to a phone, which alone can draw its code.
-        Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired: As with `coupons.token`.
+        Unknown, NoSigningKey, CouponNotUsable, HolderSuspended, HolderKeyRequired: As with
+            `coupons.token`.
     """
     return drawing.svg(
         _text(session, operator_id, coupon_id, keys, code_secret=code_secret, now=now)

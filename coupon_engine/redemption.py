@@ -9,14 +9,14 @@ key), so batches wait for each other but never in a ring.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
 from sqlmodel import Session
 
-from coupon_engine import answers, breaker, bulk, desk, events, leaks, limits, rows
+from coupon_engine import answers, breaker, bulk, desk, events, leaks, limits, redeemed, rows
 from coupon_engine.acting import SYSTEM
 from coupon_engine.database import Crossed
 from coupon_engine.desk import Desk, OnDesk
@@ -262,7 +262,7 @@ def _repeated(first: answers.Given, fingerprint: str) -> Outcome:
 
 def _found(table: Desk, each: Presented, now: datetime) -> OnDesk | CouponError:
     try:
-        coupon = desk.found(table, each.request, each.shown)
+        coupon = desk.found(table, each.request, each.shown, now=now)
     except Unknown as unknown:
         return unknown
     return coupon if isinstance(coupon, OnDesk) else CouponRefused(code_refusal(coupon, now=now))
@@ -351,31 +351,21 @@ class _Writing:
         self._locked.take(ceilings, discount.minor, hold_id=hold_id)
         self._table.accept(coupon, request, discount, redemption_id=request.id)
 
-        redemption: dict[str, Any] = {
-            "operator_id": self._operator_id,
-            "id": request.id,
-            "coupon_id": row.id,
-            "use_no": use_no,
-            "campaign_id": row.campaign_id,
-            "batch_id": row.batch_id,
-            "offer_id": row.offer_id,
-            "customer_id": row.customer_id,
-            "store_id": request.store_id,
-            "terminal_id": request.terminal_id,
-            "cashier": request.cashier,
-            "order_ref": request.order_ref,
-            "hold_id": hold_id,
-            "redeemed_at": self._now,
-            "undo_until": self._now + timedelta(seconds=coupon.terms.undo_seconds),
-            "decided": RedemptionState.ACCEPTED,
-            "currency": coupon.campaign.currency,
-            "basket_minor": request.basket.amount_minor if request.basket else 0,
-            "discount_minor": discount.minor,
-            "reversed_minor": 0,
-            "lines": desk.lines_as_json(discount.lines),
-            "limit_keys": [each.key for each in ceilings],
-            "evidence": each.shown.evidence,
-        }
+        redemption = redeemed.row_of(
+            self._operator_id,
+            coupon,
+            request,
+            discount,
+            use_no=use_no,
+            store_id=request.store_id,
+            terminal_id=request.terminal_id,
+            hold_id=hold_id,
+            decided=RedemptionState.ACCEPTED,
+            limit_keys=[each.key for each in ceilings],
+            evidence=each.shown.evidence,
+            redeemed_at=self._now,
+            now=self._now,
+        )
         self._redemptions.append(redemption)
         self._events.append(
             events.happened(
@@ -385,17 +375,7 @@ class _Writing:
                 campaign_id=row.campaign_id,
                 at=self._now,
                 actor=each.actor,
-                data={
-                    "redemption_id": request.id,
-                    "use_no": use_no,
-                    "store_id": request.store_id,
-                    "terminal_id": request.terminal_id,
-                    "cashier": request.cashier,
-                    "order_ref": request.order_ref,
-                    "basket_minor": redemption["basket_minor"],
-                    "discount_minor": discount.minor,
-                    "currency": redemption["currency"],
-                },
+                data=redeemed.told_of(redemption),
             )
         )
         body = body_of(redemption, coupon)

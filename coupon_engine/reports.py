@@ -13,7 +13,8 @@ def report(session: Session, operator_id: UUID, *, now: datetime) -> ReportView:
     """Return counts and sums for every campaign of this operator, in the order of their numbers.
 
     A redemption that was reversed whole is counted as reversed and no longer as redeemed; of those
-    without a network a disputed one is not, a provisional one is until it is decided. Money
+    without a network a disputed one is told apart, and a provisional one, which is still counted as
+    redeemed, as well. Money
     that came back is not in the discount, and a basket of several coupons is one. `rate_bp` is
     coupons redeemed at least once, of all coupons issued, in hundredths of a percent; the time is
     the median from issue to first use.
@@ -41,6 +42,8 @@ _REPORT = text("""
     ), redeemed AS (
         SELECT campaign_id,
                count(*) FILTER (WHERE reversed_at IS NULL AND decided <> 'disputed') AS redeemed,
+               count(*) FILTER (WHERE decided = 'provisional') AS provisional,
+               count(*) FILTER (WHERE decided = 'disputed') AS disputed,
                count(*) FILTER (WHERE reversed_at IS NOT NULL) AS reversed,
                sum(discount_minor - reversed_minor) FILTER (WHERE decided <> 'disputed')
                    AS discount_minor
@@ -56,6 +59,8 @@ _REPORT = text("""
     SELECT campaign.id AS campaign_id, campaign.name, campaign.currency,
            coalesce(issued.coupons, 0) AS issued,
            coalesce(redeemed.redeemed, 0) AS redeemed,
+           coalesce(redeemed.provisional, 0) AS provisional,
+           coalesce(redeemed.disputed, 0) AS disputed,
            coalesce(redeemed.reversed, 0) AS reversed,
            coalesce(times.coupons * 10000 / nullif(issued.coupons, 0), 0) AS rate_bp,
            coalesce(redeemed.discount_minor, 0)::bigint AS discount_minor,

@@ -109,6 +109,7 @@ def _networks(told: object) -> object:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+OwnFile = Annotated[Path, AfterValidator(_absolute)]
 Network = IPv4Network | IPv6Network
 
 
@@ -160,6 +161,19 @@ class Settings(BaseSettings):
         default=None, description="Who takes short messages, by POST; none: the console."
     )
     sms_token: Secret | None = Field(default=None, description="Opens `sms_url`.")
+    apple_pass_certificate: OwnFile | None = Field(
+        default=None, description="PEM of the certificate that Apple gave for your passes."
+    )
+    apple_pass_key: OwnFile | None = Field(default=None, description="PEM of its private key.")
+    apple_pass_authority: OwnFile | None = Field(
+        default=None, description="PEM of Apple's certificate above it (WWDR)."
+    )
+    google_wallet_account: OwnFile | None = Field(
+        default=None, description="Key file of the service account that makes your passes."
+    )
+    google_wallet_issuer: Annotated[str, Field(pattern=r"^[0-9]{1,30}$")] | None = Field(
+        default=None, description="Your number at Google Wallet."
+    )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
         default=(), description="Whose X-Forwarded-For is believed, as 10.0.0.0/8, ::1."
     )
@@ -173,6 +187,18 @@ class Settings(BaseSettings):
     def _mail_comes_from_somebody(self) -> Self:
         if self.smtp_url is not None and self.mail_from is None:
             raise ValueError(f"{PREFIX}SMTP_URL names a mail server, so set {PREFIX}MAIL_FROM too")
+        return self
+
+    @model_validator(mode="after")
+    def _passes_are_set_up_whole(self) -> Self:
+        for names in (
+            ("apple_pass_certificate", "apple_pass_key", "apple_pass_authority"),
+            ("google_wallet_account", "google_wallet_issuer"),
+        ):
+            told = [name for name in names if getattr(self, name) is not None]
+            if told and len(told) < len(names):
+                missing = (f"{PREFIX}{name.upper()}" for name in names if name not in told)
+                raise ValueError(f"for passes set {' and '.join(missing)} too")
         return self
 
     @model_validator(mode="after")

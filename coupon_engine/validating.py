@@ -60,7 +60,7 @@ def validate(
     table = desk.lay(session, operator_id, asks, is_locked=False)
     if request.store_id not in table.stores:
         raise Unknown("store", request.store_id)
-    found = [(ask, table.find(each)) for ask, each in asks]
+    found = [(ask, table.find(each, now=now)) for ask, each in asks]
     verdicts: list[Verdict] = [
         Refused(coupon_id=None, refusal=code_refusal(each, now=now))
         for _, each in found

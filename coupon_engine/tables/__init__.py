@@ -5,7 +5,8 @@ expired when its window is over, a redemption has cleared when its undo window i
 """
 
 from coupon_engine.tables.columns import Row
-from coupon_engine.tables.holders import Contact, Customer, Passcode, Wallet
+from coupon_engine.tables.holders import Contact, Customer, DisputedHolder, Passcode, Wallet
+from coupon_engine.tables.imports import ImportJob
 from coupon_engine.tables.offline import (
     Allowance,
     JournalEntry,
@@ -44,9 +45,11 @@ __all__ = [
     "Contact",
     "Coupon",
     "Customer",
+    "DisputedHolder",
     "Event",
     "Hold",
     "HoldClaim",
+    "ImportJob",
     "Invitation",
     "JournalEntry",
     "JournalFork",

@@ -1,6 +1,7 @@
 """Customers, their wallets, and the one place for what is personal."""
 
 from datetime import datetime
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -15,7 +16,16 @@ from sqlalchemy import (
 )
 from sqlmodel import Field
 
-from coupon_engine.tables.columns import Row, counter, moment, of_operator, points_to, words
+from coupon_engine.tables.columns import (
+    Row,
+    between,
+    counter,
+    moment,
+    of_operator,
+    points_to,
+    words,
+)
+from schemas.base import MOST_COUNT
 
 
 class Customer(Row, table=True):
@@ -56,6 +66,26 @@ class Wallet(Row, table=True):
     created_at: datetime = moment()
     seen_at: datetime | None = moment(optional=True, default=None)
     ended_at: datetime | None = moment(optional=True, default=None)
+
+
+class DisputedHolder(Row, table=True):
+    """A phone's key, and how many redemptions that were made with it have ended disputed."""
+
+    __tablename__: ClassVar[Any] = "disputed_holder"
+    __table_args__ = (
+        of_operator(),
+        UniqueConstraint("operator_id", "holder_key"),
+        CheckConstraint("octet_length(holder_key) = 33", "holder_key"),
+        between("disputed_count", 0, MOST_COUNT),
+        between("forgiven_count", 0, MOST_COUNT),
+    )
+
+    id: UUID = Field(primary_key=True)
+    holder_key: bytes = Field(sa_type=LargeBinary)
+    disputed_count: int = counter()
+    forgiven_count: int = counter()  # of those, when a suspension was lifted last
+    suspended_at: datetime | None = moment(optional=True, default=None)
+    lifted_at: datetime | None = moment(optional=True, default=None)
 
 
 class Contact(Row, table=True):

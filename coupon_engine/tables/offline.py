@@ -70,6 +70,7 @@ class Lease(Row, table=True):
     store_id: UUID
     number: int = whole()
     is_authority: bool
+    hub_url: str | None = words(default=None, nullable=True)  # where it decides for its store
     starts_at: datetime = moment()
     ends_at: datetime = moment()
     replaced_at: datetime | None = moment(optional=True, default=None)  # by the terminal's next
@@ -158,6 +159,8 @@ class JournalEntry(Row, table=True):
     campaign_id: UUID | None = Field(default=None)
     coupon_id: UUID | None = Field(default=None)
     discount_minor: int | None = whole(default=None, nullable=True)
+    # Of the phone that showed the code, where what it signed holds.
+    holder_key: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
     answer: str = words()
     reason: str | None = words(default=None, nullable=True)
     why: str | None = words(default=None, nullable=True)

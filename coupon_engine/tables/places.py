@@ -6,13 +6,23 @@ from uuid import UUID
 from sqlalchemy import (
     CheckConstraint,
     Index,
+    Integer,
     LargeBinary,
     UniqueConstraint,
     text,
 )
 from sqlmodel import Field
 
-from coupon_engine.tables.columns import Row, counter, moment, of_operator, points_to, whole, words
+from coupon_engine.tables.columns import (
+    Row,
+    between,
+    counter,
+    moment,
+    of_operator,
+    points_to,
+    whole,
+    words,
+)
 
 
 class Merchant(Row, table=True):
@@ -26,13 +36,25 @@ class Merchant(Row, table=True):
 class Store(Row, table=True):
     """One place of a merchant. Its number is what a token carries."""
 
-    __table_args__ = (points_to("merchant"), UniqueConstraint("operator_id", "number"))
+    __table_args__ = (
+        points_to("merchant"),
+        UniqueConstraint("operator_id", "number"),
+        between("latitude_microdegrees", -90_000_000, 90_000_000),
+        between("longitude_microdegrees", -180_000_000, 180_000_000),
+        CheckConstraint(
+            "num_nonnulls(latitude_microdegrees, longitude_microdegrees) IN (0, 2)", "place"
+        ),
+    )
 
     id: UUID = Field(primary_key=True)
     merchant_id: UUID
     number: int = whole()
     name: str = words()
     zone: str = words()
+    # Where it is, for whoever wants to walk there; a store may be told of without.
+    address: str | None = words(default=None, nullable=True)
+    latitude_microdegrees: int | None = Field(default=None, sa_type=Integer, nullable=True)
+    longitude_microdegrees: int | None = Field(default=None, sa_type=Integer, nullable=True)
     created_at: datetime = moment()
 
 

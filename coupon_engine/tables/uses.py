@@ -52,6 +52,14 @@ class Coupon(Row, table=True):
             "num_nonnulls(activated_store_id, activated_until, activated_position) IN (0, 3)",
             "activated",
         ),
+        CheckConstraint("num_nonnulls(given_until, gift_hash) IN (0, 2)", "given"),
+        Index(
+            "uq_coupon_gift_hash",
+            "operator_id",
+            "gift_hash",
+            unique=True,
+            postgresql_where=text("gift_hash IS NOT NULL"),
+        ),
         Index(
             "uq_coupon_code_hash",
             "operator_id",
@@ -61,6 +69,12 @@ class Coupon(Row, table=True):
         ),
         Index("ix_coupon_customer", "operator_id", "customer_id", "issued_at"),
         Index("ix_coupon_batch", "operator_id", "batch_id", "id"),
+        Index(
+            "ix_coupon_holder_key",
+            "operator_id",
+            "holder_key",
+            postgresql_where=text("holder_key IS NOT NULL"),
+        ),
         # What a status list's next version asks for besides redemptions: few have either.
         Index(
             "ix_coupon_revoked",
@@ -105,6 +119,9 @@ class Coupon(Row, table=True):
     activated_store_id: UUID | None = Field(default=None)
     activated_until: datetime | None = moment(optional=True, default=None)
     activated_position: int | None = whole(default=None, nullable=True)
+    # Its holder is giving it away: until then whoever has the secret may take it. See gifts.py.
+    given_until: datetime | None = moment(optional=True, default=None)
+    gift_hash: bytes | None = Field(default=None, sa_type=LargeBinary, nullable=True)
 
 
 class Hold(Row, table=True):

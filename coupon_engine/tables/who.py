@@ -8,6 +8,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Text,
     UniqueConstraint,
     text,
@@ -16,6 +17,7 @@ from sqlmodel import Field, SQLModel
 
 from coupon_engine.tables.columns import (
     Row,
+    between,
     counter,
     document,
     ids,
@@ -31,6 +33,8 @@ from coupon_engine.tables.columns import (
 class Operator(SQLModel, table=True):
     """Runs the platform for its merchants; everything below belongs to exactly one."""
 
+    __table_args__ = (between("most_disputed_bp", 0, 10_000),)
+
     id: UUID = Field(primary_key=True)
     slug: str = words(unique=True)
     name: str = words()
@@ -38,6 +42,10 @@ class Operator(SQLModel, table=True):
     sandbox_of: UUID | None = Field(default=None)  # a place to try things out, apart from the rest
     clock_ahead_seconds: int = counter()  # of a sandbox alone
     approval_over_minor: int = counter()  # a larger exposure needs a second person
+    # Of the redemptions without a network; beyond it a merchant bears what is disputed.
+    most_disputed_bp: int = Field(
+        default=300, sa_type=SmallInteger, sa_column_kwargs={"server_default": text("300")}
+    )
     oidc: dict[str, Any] | None = document(optional=True, default=None)
     created_at: datetime = moment()
 

@@ -75,9 +75,15 @@ def upgrade() -> None:
             "approval_over_minor", sa.BigInteger(), server_default=sa.text("0"), nullable=False
         ),
         sa.Column(
+            "most_disputed_bp", sa.SmallInteger(), server_default=sa.text("300"), nullable=False
+        ),
+        sa.Column(
             "oidc", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "most_disputed_bp BETWEEN 0 AND 10000", name=op.f("ck_operator_most_disputed_bp")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_operator")),
         sa.UniqueConstraint("slug", name=op.f("uq_operator_slug")),
     )
@@ -247,6 +253,74 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_customer")),
         sa.UniqueConstraint("operator_id", "ref", name=op.f("uq_customer_operator_id_ref")),
+    )
+    op.create_table(
+        "disputed_holder",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("holder_key", sa.LargeBinary(), nullable=False),
+        sa.Column("disputed_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("forgiven_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("suspended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "disputed_count BETWEEN 0 AND 1000000000",
+            name=op.f("ck_disputed_holder_disputed_count"),
+        ),
+        sa.CheckConstraint(
+            "forgiven_count BETWEEN 0 AND 1000000000",
+            name=op.f("ck_disputed_holder_forgiven_count"),
+        ),
+        sa.CheckConstraint(
+            "octet_length(holder_key) = 33", name=op.f("ck_disputed_holder_holder_key")
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_disputed_holder_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_disputed_holder")),
+        sa.UniqueConstraint(
+            "operator_id", "holder_key", name=op.f("uq_disputed_holder_operator_id_holder_key")
+        ),
+    )
+    op.create_table(
+        "import_job",
+        sa.Column("operator_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("batch_id", sa.Uuid(), nullable=True),
+        sa.Column(
+            "actor", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column(
+            "lines", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
+        ),
+        sa.Column(
+            "findings", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False
+        ),
+        sa.Column("lines_count", sa.BigInteger(), nullable=False),
+        sa.Column("done_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("wrong_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("done_count BETWEEN 0 AND lines_count", name=op.f("ck_import_job_done")),
+        sa.CheckConstraint(
+            "lines_count BETWEEN 0 AND 50000", name=op.f("ck_import_job_lines_count")
+        ),
+        sa.CheckConstraint(
+            "wrong_count BETWEEN 0 AND done_count", name=op.f("ck_import_job_wrong")
+        ),
+        sa.ForeignKeyConstraint(
+            ["operator_id"], ["operator.id"], name=op.f("fk_import_job_operator_id_operator")
+        ),
+        sa.PrimaryKeyConstraint("operator_id", "id", name=op.f("pk_import_job")),
+    )
+    op.create_index(
+        "ix_import_job_open",
+        "import_job",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_table(
         "invitation",
@@ -519,7 +593,22 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("zone", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("latitude_microdegrees", sa.Integer(), nullable=True),
+        sa.Column("longitude_microdegrees", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "latitude_microdegrees BETWEEN -90000000 AND 90000000",
+            name=op.f("ck_store_latitude_microdegrees"),
+        ),
+        sa.CheckConstraint(
+            "longitude_microdegrees BETWEEN -180000000 AND 180000000",
+            name=op.f("ck_store_longitude_microdegrees"),
+        ),
+        sa.CheckConstraint(
+            "num_nonnulls(latitude_microdegrees, longitude_microdegrees) IN (0, 2)",
+            name=op.f("ck_store_place"),
+        ),
         sa.ForeignKeyConstraint(
             ["operator_id", "merchant_id"],
             ["merchant.operator_id", "merchant.id"],
@@ -742,6 +831,8 @@ def upgrade() -> None:
         sa.Column("activated_store_id", sa.Uuid(), nullable=True),
         sa.Column("activated_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("activated_position", sa.BigInteger(), nullable=True),
+        sa.Column("given_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("gift_hash", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint(
             "activated_position BETWEEN 0 AND 4294967296", name=op.f("ck_coupon_activated_position")
         ),
@@ -757,6 +848,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "num_nonnulls(activated_store_id, activated_until, activated_position) IN (0, 3)",
             name=op.f("ck_coupon_activated"),
+        ),
+        sa.CheckConstraint(
+            "num_nonnulls(given_until, gift_hash) IN (0, 2)", name=op.f("ck_coupon_given")
         ),
         sa.CheckConstraint("octet_length(holder_key) = 33", name=op.f("ck_coupon_holder_key")),
         sa.CheckConstraint("position BETWEEN 0 AND 4294967296", name=op.f("ck_coupon_position")),
@@ -796,6 +890,13 @@ def upgrade() -> None:
         "ix_coupon_customer", "coupon", ["operator_id", "customer_id", "issued_at"], unique=False
     )
     op.create_index(
+        "ix_coupon_holder_key",
+        "coupon",
+        ["operator_id", "holder_key"],
+        unique=False,
+        postgresql_where=sa.text("holder_key IS NOT NULL"),
+    )
+    op.create_index(
         "ix_coupon_revoked",
         "coupon",
         ["operator_id", "campaign_id", "revoked_at"],
@@ -808,6 +909,13 @@ def upgrade() -> None:
         ["operator_id", "code_hash"],
         unique=True,
         postgresql_where=sa.text("code_hash IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_coupon_gift_hash",
+        "coupon",
+        ["operator_id", "gift_hash"],
+        unique=True,
+        postgresql_where=sa.text("gift_hash IS NOT NULL"),
     )
     op.create_table(
         "journal_entry",
@@ -824,6 +932,7 @@ def upgrade() -> None:
         sa.Column("campaign_id", sa.Uuid(), nullable=True),
         sa.Column("coupon_id", sa.Uuid(), nullable=True),
         sa.Column("discount_minor", sa.BigInteger(), nullable=True),
+        sa.Column("holder_key", sa.LargeBinary(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("why", sa.Text(), nullable=True),
@@ -923,6 +1032,7 @@ def upgrade() -> None:
         sa.Column("store_id", sa.Uuid(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("is_authority", sa.Boolean(), nullable=False),
+        sa.Column("hub_url", sa.Text(), nullable=True),
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("replaced_at", sa.DateTime(timezone=True), nullable=True),
@@ -1235,12 +1345,22 @@ def downgrade() -> None:
     )
     op.drop_table("journal_entry")
     op.drop_index(
+        "uq_coupon_gift_hash",
+        table_name="coupon",
+        postgresql_where=sa.text("gift_hash IS NOT NULL"),
+    )
+    op.drop_index(
         "uq_coupon_code_hash",
         table_name="coupon",
         postgresql_where=sa.text("code_hash IS NOT NULL"),
     )
     op.drop_index(
         "ix_coupon_revoked", table_name="coupon", postgresql_where=sa.text("revoked_at IS NOT NULL")
+    )
+    op.drop_index(
+        "ix_coupon_holder_key",
+        table_name="coupon",
+        postgresql_where=sa.text("holder_key IS NOT NULL"),
     )
     op.drop_index("ix_coupon_customer", table_name="coupon")
     op.drop_index("ix_coupon_batch", table_name="coupon")
@@ -1304,6 +1424,11 @@ def downgrade() -> None:
     op.drop_table("server_key")
     op.drop_table("merchant")
     op.drop_table("invitation")
+    op.drop_index(
+        "ix_import_job_open", table_name="import_job", postgresql_where=sa.text("ended_at IS NULL")
+    )
+    op.drop_table("import_job")
+    op.drop_table("disputed_holder")
     op.drop_table("customer")
     op.drop_table("ceremony")
     op.drop_table("campaign")

@@ -1,0 +1,63 @@
+// Texts of people and of one's own settings.
+
+import { dictionary } from "../../../shared/language.svelte.ts";
+
+const en = {
+  invite: "Invite somebody",
+  invited: "Invited",
+  inviteLink: "Send this link to them alone. It is shown only now and opens the door once.",
+  copyLink: "Copy the link",
+  withdraw: "Withdraw",
+  change: "Change",
+  suspended: "suspended",
+  suspend: "Suspended: may not sign in",
+  noFactor: "no second factor yet",
+  stores: "Their stores",
+  good: "good until",
+  mySignIns: "Where you are signed in",
+  thisOne: "here",
+  endOthers: "Sign out everywhere else",
+  end: "End",
+  passkeys: "Passkeys",
+  noPasskeys: "None yet. A passkey opens the door with a finger or a face, and needs no password.",
+  addPasskey: "Add a passkey",
+  passkeyName: "What this device is called",
+  remove: "Remove",
+  recovery: "Recovery codes",
+  left: "left",
+  newCodes: "Make new codes",
+  newApp: "Another authenticator app",
+  language: "Language",
+  seen: "last seen",
+};
+
+const zh: typeof en = {
+  invite: "邀请人员",
+  invited: "已邀请",
+  inviteLink: "请只发给本人。此链接仅显示一次，也只能用一次。",
+  copyLink: "复制链接",
+  withdraw: "撤回",
+  change: "修改",
+  suspended: "已停用",
+  suspend: "停用：不能登录",
+  noFactor: "尚无第二验证",
+  stores: "所属门店",
+  good: "有效至",
+  mySignIns: "您的登录",
+  thisOne: "本机",
+  endOthers: "退出其他所有登录",
+  end: "结束",
+  passkeys: "通行密钥",
+  noPasskeys: "还没有。通行密钥用指纹或面容登录，不需要密码。",
+  addPasskey: "添加通行密钥",
+  passkeyName: "此设备的名称",
+  remove: "移除",
+  recovery: "恢复码",
+  left: "个剩余",
+  newCodes: "生成新恢复码",
+  newApp: "更换验证器",
+  language: "语言",
+  seen: "最近使用",
+};
+
+export const peopleWords = dictionary({ en, zh });

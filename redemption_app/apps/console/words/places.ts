@@ -1,0 +1,63 @@
+// Texts of stores, terminals, pairing, and customers.
+
+import { dictionary } from "../../../shared/language.svelte.ts";
+
+const en = {
+  merchants: "Merchants",
+  newMerchant: "New merchant",
+  newStore: "New store",
+  newTerminal: "Pair a terminal",
+  terminals: "Terminals",
+  address: "Address",
+  zone: "Time zone",
+  noStores: "A store is where coupons are redeemed. Begin with the merchant it belongs to.",
+  noTerminals: "No terminal yet. Pair one: it takes a minute, and its key never leaves the device.",
+  paired: "paired",
+  notPaired: "not paired",
+  seen: "last seen",
+  revoked: "revoked",
+  revoke: "Revoke",
+  revokeWarning: "The device signs nothing any more, within seconds. Send its journal first, if something waits on it.",
+  terminalName: "What the terminal is called",
+  pairTitle: "Scan this with the device",
+  pairHint: "It is good for some minutes, once. The device then shows six digits.",
+  sixDigits: "The device shows six digits. Are they these?",
+  same: "The same: let it in",
+  different: "Not the same",
+  pairingDone: "Paired.",
+  ref: "Your name for them",
+  segments: "Segments",
+  hasPurchased: "Has bought before",
+  noCustomers: "No customer is known yet. They come with an import, or when they claim a coupon.",
+};
+
+const zh: typeof en = {
+  merchants: "商户",
+  newMerchant: "新建商户",
+  newStore: "新建门店",
+  newTerminal: "配对终端",
+  terminals: "终端",
+  address: "地址",
+  zone: "时区",
+  noStores: "门店是核销券的地方。先建它所属的商户。",
+  noTerminals: "还没有终端。配对只需一分钟，密钥不会离开设备。",
+  paired: "已配对",
+  notPaired: "未配对",
+  seen: "最近在线",
+  revoked: "已作废",
+  revoke: "作废",
+  revokeWarning: "几秒内该设备将不能再签名。若有待上传的日志，请先上传。",
+  terminalName: "终端名称",
+  pairTitle: "用设备扫描此码",
+  pairHint: "几分钟内有效，仅一次。随后设备会显示六位数字。",
+  sixDigits: "设备显示六位数字，是否与此相同？",
+  same: "相同，允许接入",
+  different: "不相同",
+  pairingDone: "配对完成。",
+  ref: "贵方编号",
+  segments: "分群",
+  hasPurchased: "曾经购买",
+  noCustomers: "还没有已知顾客。可以导入，或在其领券时产生。",
+};
+
+export const placeWords = dictionary({ en, zh });
