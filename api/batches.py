@@ -1,10 +1,11 @@
 """Batches: counted lots of one offer version."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Query, Response, status
 
-from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Paging, Transaction
+from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Page, Paging, Transaction
 from api.problems import can_fail_with
 from coupon_engine import batches, printing
 from coupon_engine.drawing import CannotPrint
@@ -34,6 +35,19 @@ def create_batch(
     request: NewBatch, session: Transaction, operator_id: OperatorId, now: Now
 ) -> BatchView:
     return batches.create_batch(session, operator_id, request, now=now)
+
+
+class BatchPage(Page):
+    """Which batches."""
+
+    campaign_id: UUID | None = None
+
+
+@router.get("/batches", responses=can_fail_with())
+def all_batches(
+    page: Annotated[BatchPage, Query()], session: Looking, operator_id: OperatorId, now: Now
+) -> list[BatchView]:
+    return batches.batch_views(session, operator_id, **page.model_dump(), now=now)
 
 
 @router.get("/batches/{batch_id}", responses=can_fail_with(Unknown))

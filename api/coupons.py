@@ -10,7 +10,7 @@ from api.asking.access import row_of
 from api.asking.who import Asking
 from api.deps import CodeSecret, Keys, Looking, Now, OperatorId, Page, Reading, Transaction
 from api.problems import can_fail_with
-from coupon_engine import coupons, issuing, printing
+from coupon_engine import coupons, finding, issuing, printing
 from coupon_engine.errors import (
     BatchExhausted,
     ClaimLimitReached,
@@ -18,9 +18,11 @@ from coupon_engine.errors import (
     CouponTaken,
     HolderKeyInvalid,
     HolderKeyRequired,
+    HolderSuspended,
     NoSigningKey,
     NotAllowed,
     NotIssuing,
+    PasscodeNeeded,
     RequestReused,
     TermsMismatch,
     TooManyHolderKeys,
@@ -36,6 +38,7 @@ from schemas.coupons import (
     NewHolderKey,
     NewRevocation,
     NewTransfer,
+    Sought,
     StoryView,
     TokenView,
 )
@@ -51,7 +54,7 @@ _ISSUE = (
     HolderKeyRequired,
     HolderKeyInvalid,
 )
-_SHOW = (Unknown, NoSigningKey, CouponNotUsable, HolderKeyRequired)
+_SHOW = (Unknown, NoSigningKey, CouponNotUsable, HolderSuspended, HolderKeyRequired)
 
 
 async def code_secret_for(caller: Asking, code_secret: CodeSecret, now: Now) -> bytes | None:
@@ -141,7 +144,13 @@ def revoke(
     "/transfers",
     status_code=status.HTTP_201_CREATED,
     responses=can_fail_with(
-        RequestReused, Unknown, CouponTaken, CouponNotUsable, HolderKeyRequired, HolderKeyInvalid
+        RequestReused,
+        Unknown,
+        CouponTaken,
+        CouponNotUsable,
+        HolderSuspended,
+        HolderKeyRequired,
+        HolderKeyInvalid,
     ),
 )
 def transfer(
@@ -159,7 +168,14 @@ def transfer(
     "/holder-keys",
     status_code=status.HTTP_201_CREATED,
     responses=can_fail_with(
-        RequestReused, Unknown, CouponTaken, CouponNotUsable, TooManyHolderKeys, HolderKeyInvalid
+        RequestReused,
+        Unknown,
+        CouponTaken,
+        CouponNotUsable,
+        HolderSuspended,
+        TooManyHolderKeys,
+        PasscodeNeeded,
+        HolderKeyInvalid,
     ),
 )
 def rebind(
@@ -173,31 +189,29 @@ def rebind(
     return coupons.rebind(session, operator_id, request, code_secret=code_secret, now=now)
 
 
-class CouponPage(Page):
-    """Which coupons."""
-
-    batch_id: UUID | None = None
-    customer_id: UUID | None = None
+class CouponPage(Page, Sought):
+    """Which coupons, and where the list goes on."""
 
 
-@router.get("/coupons", responses=can_fail_with())
+@router.get("/coupons", responses=can_fail_with(Unknown))
 def all_coupons(
     page: Annotated[CouponPage, Query()],
     session: Looking,
-    operator_id: OperatorId,
+    reader: Reading,
     code_secret: ReadersSecret,
     now: Now,
 ) -> list[CouponView]:
-    return coupons.coupon_views(
-        session,
-        operator_id,
-        batch_id=page.batch_id,
-        customer_id=page.customer_id,
-        after=page.after,
-        most=page.most,
-        code_secret=code_secret,
-        now=now,
-    )
+    """Coupons as they stand. A short code that nobody has is a guess, and counted as one."""
+    with guesses.watched_text(reader.door, reader.caller, page.short_code, None):
+        return finding.found_coupons(
+            session,
+            reader.caller.operator_id,
+            Sought(**page.model_dump(exclude={"after", "most"})),
+            after=page.after,
+            most=page.most,
+            code_secret=code_secret,
+            now=now,
+        )
 
 
 @router.get("/coupons/{coupon_id}", responses=can_fail_with(Unknown))

@@ -23,7 +23,7 @@ MOST_MEMBERS = 50_000
 # Whole lists of people come here.
 MOST_BYTES_OF_LISTS = 16 * 2**20
 MOST_MEMBERS_OF_LISTS = 1_000_000
-_LISTS = ("/v1/customers", "/v1/issues")
+_LISTS = ("/v1/customers", "/v1/import-readings", "/v1/imports", "/v1/issues")
 MOST_BYTES_TOGETHER = 256 * 2**20  # of all bodies that this process holds at one moment
 DEEPEST = 32
 MOST_BYTES_OF_ADDRESS = 8 * 2**10

@@ -26,9 +26,14 @@ from api import (
     cashiers,
     contacts,
     coupons,
+    disputes,
     edges,
+    exports,
+    figures,
+    gifts,
     health,
     holds,
+    imports,
     journals,
     keys,
     leases,
@@ -37,9 +42,11 @@ from api import (
     offers,
     oidc,
     operators,
+    passes,
     passkeys,
     pauses,
     platform,
+    previews,
     problems,
     redemptions,
     reports,
@@ -61,13 +68,15 @@ from api.batch import THREADS, Batches
 from api.beside.background import Background
 from api.beside.dispatching import dispatcher, to
 from api.beside.sending import channels_of, sender
-from api.door import Door, lane, tick, wall_clock
+from api.clock import wall_clock
+from api.door import Door, lane, tick
 from api.kept import Kept
 from api.opening import opened
-from coupon_engine import apart
+from coupon_engine import apart, importing
 from coupon_engine import keys as signing_keys
 from coupon_engine.acting import by_system
 from coupon_engine.database import looking, open_engine
+from coupon_engine.passes.signers import read_signers
 from coupon_engine.sealing import Vault
 from coupon_engine.settings import Settings, key_passphrase, read_settings, short_code_secret
 from coupon_engine.sweeping import sweep
@@ -78,6 +87,7 @@ DEVICE_SECONDS = 2.0
 SEEN_SECONDS = 60.0
 RING_SECONDS = 10.0
 SWEEP_SECONDS = 600.0
+IMPORT_SECONDS = 1.0
 MOST_KEPT = 10_000
 # Connections of lanes of their own, see `door.Lane`.
 PEOPLE = 4
@@ -93,11 +103,14 @@ VERSION_1 = (
     holds,
     reversals,
     coupons,
+    exports,
     activations,
     campaigns,
+    figures,
     approvals,
     pauses,
     offers,
+    previews,
     batches,
     operators,
     terminals,
@@ -107,8 +120,12 @@ VERSION_1 = (
     journals,
     cashiers,
     wallets,
+    gifts,
+    passes,
+    imports,
     contacts,
     reports,
+    disputes,
     keys,
     api_keys,
     sandboxes,
@@ -194,6 +211,11 @@ def _background(
         issuer_url=settings.issuer_url,
         clock=clock,
     )
+    yield Background(
+        "importer",
+        lambda: importing.go_on(door.spare, code_secret=door.code_secret, now=clock()),
+        idle_seconds=IMPORT_SECONDS,
+    )
     yield Background("sweeper", lambda: sweep(door.spare, now=clock()), idle_seconds=SWEEP_SECONDS)
 
 
@@ -251,6 +273,7 @@ def door(engine: Engine, settings: Settings, clock: Callable[[], datetime]) -> D
         nonces=Nonces(),
         flood=Flood(tick, factor=settings.flood_factor, trusted_proxies=settings.trusted_proxies),
         rings=Kept(ring, seconds=RING_SECONDS, most=MOST_KEPT, tick=tick),
+        passes=read_signers(settings),
         batches=Batches(
             partial(redemptions.redeem_together, counters, clock),
             everybodys=(OperationalError, PoolExhausted),

@@ -353,6 +353,13 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
         "name": "Main street",
         "zone": "Europe/Berlin",
     },
+    "/v1/store-changes": {
+        "id": _id(39),
+        "store_id": _id(11),
+        "address": "Hauptstraße 1, 10827 Berlin",
+        "latitude_microdegrees": 52_484_900,
+        "longitude_microdegrees": 13_353_600,
+    },
     "/v1/terminals": {"id": _id(12), "store_id": _id(11), "name": "Till 1"},
     "/v1/customers": {
         "id": _id(13),

@@ -1,8 +1,11 @@
 """Offers: what a coupon is worth, and when it works."""
 
-from fastapi import APIRouter, status
+from typing import Annotated
+from uuid import UUID
 
-from api.deps import Now, OperatorId, Transaction
+from fastapi import APIRouter, Query, status
+
+from api.deps import Looking, Now, OperatorId, Page, Transaction
 from api.problems import can_fail_with
 from coupon_engine import offers
 from coupon_engine.errors import (
@@ -27,6 +30,20 @@ def create_offer(
 ) -> OfferView:
     """Make an offer, or with `replaces` its next version. Coupons keep the version they have."""
     return offers.create_offer(session, operator_id, request, now=now)
+
+
+class OfferPage(Page):
+    """Which offers."""
+
+    campaign_id: UUID | None = None
+
+
+@router.get("/offers", responses=can_fail_with())
+def all_offers(
+    page: Annotated[OfferPage, Query()], session: Looking, operator_id: OperatorId
+) -> list[OfferView]:
+    """All versions of offers, of one campaign or of all."""
+    return offers.offer_views(session, operator_id, **page.model_dump())
 
 
 @router.post(

@@ -14,6 +14,7 @@ from schemas.campaigns import (
     NewCustomers,
     NewMerchant,
     NewStore,
+    NewStoreChange,
     NewTerminal,
     StoreView,
     TerminalView,
@@ -49,6 +50,19 @@ def create_store(
     request: NewStore, session: Transaction, operator_id: OperatorId, now: Now
 ) -> StoreView:
     return operators.create_store(session, operator_id, request, now=now)
+
+
+@router.post(
+    "/store-changes",
+    tags=["Stores"],
+    status_code=status.HTTP_201_CREATED,
+    responses=can_fail_with(RequestReused, Unknown),
+)
+def change_store(
+    request: NewStoreChange, session: Transaction, operator_id: OperatorId, now: Now
+) -> StoreView:
+    """Tell anew where a store is, for the customers who want to go there."""
+    return operators.change_store(session, operator_id, request, now=now)
 
 
 @router.get("/stores", tags=["Stores"], responses=can_fail_with())

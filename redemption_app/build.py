@@ -7,7 +7,8 @@ time, and whenever `package-lock.json` has changed.
 import importlib.util
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,13 +33,14 @@ def build() -> None:
     Raises:
         CannotBuild: Node is missing, or something could not be fetched or built.
     """
-    wanted = digest()
-    if _read(_BUILT) == wanted:
-        return
-    fetch()
-    for app in APPS:
-        run("vite/bin/vite.js", "build", "--mode", app)
-    _BUILT.write_text(wanted, encoding="utf-8")
+    with _alone():
+        wanted = digest()
+        if _read(_BUILT) == wanted:
+            return
+        _fetch()
+        for app in APPS:
+            run("vite/bin/vite.js", "build", "--mode", app)
+        _BUILT.write_text(wanted, encoding="utf-8")
 
 
 def fetch() -> None:
@@ -47,11 +49,8 @@ def fetch() -> None:
     Raises:
         CannotBuild: It could not be fetched.
     """
-    wanted = sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    if _read(_FETCHED) == wanted:
-        return
-    _node(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", *_NPM_CI)
-    _FETCHED.write_text(wanted, encoding="utf-8")
+    with _alone():
+        _fetch()
 
 
 def run(program: str, *arguments: str) -> str:
@@ -75,11 +74,38 @@ def digest() -> str:
     return wanted.hexdigest()
 
 
-def _node(script: Path, *arguments: str) -> str:
+def node() -> Path:
+    """Return the Node.js that the wheel has brought.
+
+    Raises:
+        CannotBuild: There is none.
+    """
     folder = _wheel()
-    node = folder / "node.exe" if sys.platform == "win32" else folder / "bin" / "node"
+    return folder / "node.exe" if sys.platform == "win32" else folder / "bin" / "node"
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """Let others who would build here at the same moment wait, where the system can."""
+    with (HERE / "package.json").open(encoding="utf-8") as held:
+        with suppress(ImportError):  # there is none on Windows
+            import fcntl  # noqa: PLC0415
+
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch() -> None:
+    wanted = sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
+    if _read(_FETCHED) == wanted:
+        return
+    _node(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js", *_NPM_CI)
+    _FETCHED.write_text(wanted, encoding="utf-8")
+
+
+def _node(script: Path, *arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 (programs that the lock file names)
-        [str(node), str(script), *arguments],
+        [str(node()), str(script), *arguments],
         cwd=HERE,
         stdin=subprocess.DEVNULL,
         capture_output=True,

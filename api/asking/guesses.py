@@ -50,8 +50,8 @@ def watched(door: Door, caller: Caller, shown: Shown, id: UUID) -> Generator[Non
 
 
 @contextmanager
-def watched_text(door: Door, caller: Caller, text: str | None, id: UUID) -> Generator[None]:
-    """Do the same for a short code that was not read yet."""
+def watched_text(door: Door, caller: Caller, text: str | None, id: UUID | None) -> Generator[None]:
+    """Do the same for a short code that was not read yet; looking has no id."""
     with _watched(door, caller, id, is_guess=text is not None and is_short_code(text)):
         yield
 
@@ -69,7 +69,7 @@ def looked_at(
 
 
 @contextmanager
-def _watched(door: Door, caller: Caller, id: UUID, *, is_guess: bool) -> Generator[None]:
+def _watched(door: Door, caller: Caller, id: UUID | None, *, is_guess: bool) -> Generator[None]:
     if not is_guess:
         yield
         return

@@ -15,7 +15,7 @@ from PIL import Image
 
 from coupon_engine.drawing import PrintedCoupon, sheets_png
 from coupon_engine.validation.short_code import short_code_of
-from coupon_engine.validation.wording import describe
+from coupon_engine.validation.telling import describe
 from schemas.money import Language
 from schemas.offers import AmountOff, Conditions, Terms, Title, Validity
 

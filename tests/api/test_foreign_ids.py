@@ -23,7 +23,16 @@ from api.manual import REQUESTS
 from coupon_engine import acting, holding, redemption
 from coupon_engine.database import transaction
 from coupon_engine.people import accounts, sign_ins
-from coupon_engine.tables import Account, Cashier, Pairing, Passcode, Shift, Wallet
+from coupon_engine.tables import (
+    Account,
+    Cashier,
+    DisputedHolder,
+    ImportJob,
+    Pairing,
+    Passcode,
+    Shift,
+    Wallet,
+)
 from coupon_engine.validation.short_code import short_code_of
 from schemas.access import Role
 from tests import make
@@ -169,10 +178,28 @@ def rows_of(session: Session, at: make.Shop, customer_id: UUID) -> World:
             },
         ),
     )
-    session.add_all([shift, passcode])
+    job = ImportJob(
+        **own,
+        id=make.an_id(),
+        kind="customers",
+        name="list.csv",
+        actor={},
+        lines_count=0,
+        created_at=now,
+        ended_at=now,
+    )
+    holder = DisputedHolder(
+        operator_id=wallet.operator_id,
+        id=make.an_id(),
+        holder_key=wallet.public_key,
+        suspended_at=now,
+    )
+    session.add_all([shift, passcode, job, holder])
     session.flush()
     return {
         "cashier_id": cashier.id,
+        "holder_id": holder.id,
+        "import_id": job.id,
         "pairing_id": pairing.id,
         "shift_id": shift.id,
         "passcode_id": passcode.id,
@@ -196,6 +223,7 @@ SAMPLES: World = {
     "amount_minor": 100,
     "basket": {"currency": "EUR", "total_minor": 1_000},
     "ceiling": "budget_minor",
+    "currency": "EUR",
     "current": 1_000_000,
     "target": 900_000,
     "digits": "123456",
@@ -217,6 +245,8 @@ SAMPLES: World = {
 # What one endpoint wants besides, or otherwise.
 MORE: Mapping[str, World] = {
     "/account-changes": {"role": "shop_manager"},
+    "/import-readings": {"kind": "issues", "content": "cmVmCmMtMQo=", "columns": {"ref": 0}},
+    "/imports": {"kind": "issues", "content": "cmVmCmMtMQo=", "columns": {"ref": 0}},
     "/issues": {"unclaimed": 1},
     "/journals": {"entries": ["nothing"]},
     "/key-moves": {"move": "use"},

@@ -27,7 +27,7 @@ from api import (
 from api import (
     operators as operators_room,
 )
-from api.door import wall_clock
+from api.clock import wall_clock
 from api.manual import REQUESTS, TAKEN
 from coupon_engine import api_keys, operators
 from coupon_engine.database import transaction

@@ -493,6 +493,8 @@ def complaints(
         currency=CURRENCY,
         issued=issued,
         redeemed=redeemed,
+        provisional=0,
+        disputed=0,
         reversed=0,
         rate_bp=0,
         discount_minor=discount_minor,

@@ -17,7 +17,11 @@ from schemas.redemptions import HoldState, RedemptionState
 from schemas.terminals import PairingState
 from tests.docs.pages import HOUSE, tables
 
-WORDS = tables(HOUSE / "docs" / "words.md")
+WORDS = {
+    heading: rows
+    for page in ("words.md", "words-of-codes.md")
+    for heading, rows in tables(HOUSE / "docs" / page).items()
+}
 STATES = tables(HOUSE / "docs" / "states.md")
 
 OF_OBJECT: Mapping[str, type[StrEnum]] = {
