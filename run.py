@@ -178,7 +178,7 @@ def explain(said: str) -> str:
     if any(sign in said for sign in NO_NETWORK):
         return "The packages could not be fetched: is there a network? Then start again."
     if "No space left" in said:
-        return "The disk is full: the environment needs about 1.4 GB."
+        return "The disk is full: the environment needs about 1.8 GB."
     return "The environment could not be made. Once this is mended, start again: nothing is lost."
 
 

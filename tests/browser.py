@@ -29,6 +29,10 @@ _ARGUMENTS = (
 )
 
 
+# What letters without serifs are where nobody has said so, the first that is there.
+_PLAIN = ("Open Sans", "DejaVu Sans", "Liberation Sans", "Noto Sans CJK SC")
+
+
 @dataclass(frozen=True)
 class Found:
     """What Playwright needs to start it."""
@@ -84,8 +88,13 @@ def _letters() -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     written = home / "fonts.conf"
     dirs = "".join(f"<dir>{each}</dir>" for each in folders)
+    plain = "".join(f"<family>{each}</family>" for each in _PLAIN)
+    aliases = "".join(
+        f"<alias binding='same'><family>{name}</family><prefer>{plain}</prefer></alias>"
+        for name in ("sans-serif", "system-ui")
+    )
     written.write_text(
-        f"<?xml version='1.0'?><fontconfig>{dirs}<cachedir>{home}</cachedir></fontconfig>",
+        f"<?xml version='1.0'?><fontconfig>{dirs}<cachedir>{home}</cachedir>{aliases}</fontconfig>",
         encoding="utf-8",
     )
     return written
