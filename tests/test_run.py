@@ -133,7 +133,9 @@ def test_help_shows_the_words_that_were_typed(
 def test_the_readme_tells_how_much_room_is_needed_as_run_py_does() -> None:
     (needed,) = re.findall(r"needs (about [\d.]+ GB)", run.explain("No space left"))
 
-    assert f"it fills `.venv`, {needed}." in (run.HOUSE / "README.md").read_text(encoding="utf-8")
+    assert f"it fills `.venv` and `node_modules`, {needed}." in (run.HOUSE / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_an_old_python_can_read_the_file_and_is_told_its_age() -> None:
