@@ -244,6 +244,7 @@ def _packed(document: Mapping[str, Any]) -> str:
 def main() -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # whoever reads the address may come at once
         issuer = f"http://127.0.0.1:{listening.getsockname()[1]}"
         print(issuer, flush=True)  # noqa: T201
         server = uvicorn.Server(uvicorn.Config(provider(issuer), log_config=None))

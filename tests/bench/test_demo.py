@@ -105,6 +105,8 @@ def test_the_report_tells_what_is_in_the_record(figures: dict[str, Any]) -> None
         "currency": "USD",
         "issued": 1_430,
         "redeemed": 18,
+        "provisional": 0,
+        "disputed": 0,
         "reversed": 0,
         "rate_bp": 125,
         "discount_minor": 3_400,
