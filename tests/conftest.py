@@ -22,8 +22,9 @@ from coupon_engine.database import open_engine, transaction
 from coupon_engine.migrating import migrate
 from tests import browser
 
-# Time is not judged in tests, and cores may be busy.
-settings.register_profile("here", deadline=None)
+# Time is not judged in tests, and cores may be busy. Whoever has time to spare names more.
+EXAMPLES = "COUNTERFOIL_TEST_EXAMPLES"
+settings.register_profile("here", deadline=None, max_examples=int(os.environ.get(EXAMPLES, "50")))
 settings.load_profile("here")
 
 ANOTHER_SERVER = "COUNTERFOIL_TEST_DATABASE_URL"
